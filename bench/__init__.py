@@ -1,0 +1,1 @@
+"""Benchmarks of fastnn; see README.md in this folder."""

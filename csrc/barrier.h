@@ -1,0 +1,52 @@
+/* A barrier: spin a little, then yield the core. Every thread passes the size of the team that was really granted. */
+#ifndef FASTNN_BARRIER_H
+#define FASTNN_BARRIER_H
+#include <sched.h>
+#include <stdatomic.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define FNN_PAUSE() _mm_pause()
+#elif defined(__aarch64__)
+#define FNN_PAUSE() __asm__ volatile("yield")
+#else
+#define FNN_PAUSE() (void)0
+#endif
+
+typedef struct fnn_barrier {
+    _Alignas(64) atomic_int arrived;
+    _Alignas(64) atomic_int generation;
+    _Alignas(64) atomic_int flag; /* a decision of one thread that others may see at any time */
+} fnn_barrier;
+
+static inline void fnn_barrier_init(fnn_barrier *b)
+{
+    atomic_init(&b->arrived, 0);
+    atomic_init(&b->generation, 0);
+    atomic_init(&b->flag, 0);
+}
+
+static inline void fnn_flag_set(fnn_barrier *b, int value) { atomic_store_explicit(&b->flag, value, memory_order_relaxed); }
+static inline int fnn_flag_get(fnn_barrier *b) { return atomic_load_explicit(&b->flag, memory_order_relaxed); }
+
+/* spins: before the first yield; 0 where threads exceed cores */
+static inline void fnn_barrier_wait(fnn_barrier *b, int team, int spins)
+{
+    if (team == 1)
+        return;
+    int generation = atomic_load_explicit(&b->generation, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&b->arrived, 1, memory_order_acq_rel) == team - 1) {
+        atomic_store_explicit(&b->arrived, 0, memory_order_relaxed);
+        atomic_store_explicit(&b->generation, generation + 1, memory_order_release);
+        return;
+    }
+    while (atomic_load_explicit(&b->generation, memory_order_acquire) == generation) {
+        if (spins > 0) {
+            spins--;
+            FNN_PAUSE();
+        } else {
+            sched_yield();
+        }
+    }
+}
+#endif

@@ -1,0 +1,146 @@
+/* The boundary between Cython and C: what one register tile, one vector or a few rows of one matrix cost.
+
+   Every kernel exists once in kernels.inc and is compiled for each instruction set and for float and double; a table
+   (fnn_kernels) holds one such set. Kernels own no threads, allocate nothing, and take `void *` so that one table
+   type serves both element types: T below is the table's element type.
+
+   Layouts. A matrix is row-major, element (i, j) at p[i * ld + j], unless a parameter list gives two strides.
+   "Columns" (of an output layer or a narrow one) are unit-major: element (row r, unit j) at p[j * ld + r].
+
+   Sums. The order of every sum is fixed: see each kernel. fma is always fused. */
+#ifndef FASTNN_H
+#define FASTNN_H
+#include <stddef.h>
+#include <stdint.h>
+
+enum fnn_dtype { FNN_F32, FNN_F64, FNN_DTYPES };
+
+enum fnn_activation {
+#define ELEMENTWISE(name, reads, f, df) FNN_ACTIVATION_##name,
+#define ROWWISE(name, reads) FNN_ACTIVATION_##name,
+#include "activations.def"
+#undef ELEMENTWISE
+#undef ROWWISE
+    FNN_ACTIVATIONS
+};
+/* What the derivative of an activation is computed from. */
+enum fnn_reads { FNN_READS_OUTPUT, FNN_READS_INPUT };
+
+enum fnn_loss {
+#define ELEMENTWISE(name, f, df) FNN_LOSS_##name,
+#define ROWWISE(name, targets) FNN_LOSS_##name,
+#define FUSED(name, loss, activation) FNN_LOSS_##name,
+#include "losses.def"
+#undef ELEMENTWISE
+#undef ROWWISE
+#undef FUSED
+    FNN_LOSSES
+};
+/* What a loss takes as targets: as many as the output has units, or one class number a row. */
+enum fnn_targets { FNN_TARGETS_UNITS, FNN_TARGETS_CLASS };
+
+enum fnn_metric {
+#define METRIC(name, targets) FNN_METRIC_##name,
+#include "metrics.def"
+#undef METRIC
+    FNN_METRICS
+};
+
+enum fnn_optimizer {
+#define OPTIMIZER(name, slots, body) FNN_OPTIMIZER_##name,
+#include "optimizers.def"
+#undef OPTIMIZER
+    FNN_OPTIMIZERS
+};
+
+/* Names and properties of the operations, in the order of the enums. */
+typedef struct fnn_operation {
+    const char *name;
+    int property;   /* activation: fnn_reads; loss, metric: fnn_targets; optimizer: number of slots */
+    int rowwise;    /* works on whole rows, so its arguments are columns */
+    int fused_from; /* fused losses: the loss that it replaces, else -1 */
+    int fused_with; /* fused losses: the activation that it absorbs, else -1 */
+} fnn_operation;
+extern const fnn_operation fnn_activation_table[FNN_ACTIVATIONS];
+extern const fnn_operation fnn_loss_table[FNN_LOSSES];
+extern const fnn_operation fnn_metric_table[FNN_METRICS];
+extern const fnn_operation fnn_optimizer_table[FNN_OPTIMIZERS];
+
+#define FNN_TILE_ROWS_MAX 14
+#define FNN_PANEL_VECTORS_MAX 4
+
+/* One register tile: c[i][j] = init[j] + sum over p = 0, 1, ... depth-1 of a[i * a_row + p * a_step] * b[p * b_step + j],
+   by fma in the order of p, starting from init (NULL: zero), or with `add`, c[i][j] += that sum.
+   a: broadcast operand; b: (depth, vectors * lanes), every vector of which may be read whole;
+   init: (vectors * lanes,); c: (rows, ...) row-major, of whose last vector only the first `last` lanes are written. */
+typedef void fnn_tile(size_t depth, const void *a, ptrdiff_t a_row, ptrdiff_t a_step, const void *b, ptrdiff_t b_step,
+                      const void *init, void *c, ptrdiff_t c_row, size_t last, int add);
+
+/* out[r] = a[r] . w over 16 virtual lanes: lane l sums p = l, l + 16, ... by fma from zero; then (l, l+8), (l, l+4), (l, l+2),
+   (l, l+1) are added. a: (rows, depth) row-major; w: (depth,); depth a multiple of 16; out: (rows,). */
+typedef void fnn_dot_rows(size_t rows, size_t depth, const void *a, size_t lda, const void *w, void *out);
+
+/* out = f(z) and d = d * f'(a), elementwise on (rows, n) matrices; a is what the activation's `reads` says. In place is fine.
+   Row-wise activations: on columns, (units = rows of the matrix, n = number of rows). */
+typedef void fnn_activation_forward(size_t rows, size_t n, const void *z, size_t ldz, void *out, size_t ldo);
+typedef void fnn_activation_backward(size_t rows, size_t n, const void *a, size_t lda, void *d, size_t ldd);
+
+/* All on columns (ld >= rows). out: (units, rows), the network's output (fused losses: the pre-activation, which they replace by
+   the output); y: (units or 1, rows); weight: (rows,) or NULL; delta (OUT, or NULL): weight * scale * d(loss of the row)/d(out);
+   row_loss (OUT): (rows,), weight * loss of the row. */
+typedef void fnn_loss_rows(size_t rows, size_t units, void *out, size_t ldo, const void *y, size_t ldy, const void *weight,
+                           double scale, void *delta, size_t ldd, void *row_loss);
+/* value (OUT): (rows,), the metric of each row, unweighted. */
+typedef void fnn_metric_rows(size_t rows, size_t units, const void *out, size_t ldo, const void *y, size_t ldy, void *value);
+
+/* One step on n (a multiple of the lanes) weights. g: gradient; w, s0, s1: (n,) IN and OUT; h: what fnn_hyper computed, as T. */
+typedef void fnn_optimizer_step(size_t n, const void *g, void *w, void *s0, void *s1, const void *h);
+
+#define FNN_HYPER_MAX 8
+
+typedef struct fnn_kernels {
+    const char *isa;
+    size_t itemsize;
+    size_t lanes;                               /* of one vector */
+    size_t panel_vectors;                       /* of one panel of packed weights, at most */
+    size_t tile_rows[FNN_PANEL_VECTORS_MAX + 1]; /* largest tile, by its vectors */
+    fnn_tile *tile[FNN_PANEL_VECTORS_MAX + 1][FNN_TILE_ROWS_MAX + 1];
+    fnn_dot_rows *dot_rows;
+    fnn_activation_forward *activation_forward[FNN_ACTIVATIONS];
+    fnn_activation_backward *activation_backward[FNN_ACTIVATIONS];
+    fnn_loss_rows *loss[FNN_LOSSES];
+    fnn_metric_rows *metric[FNN_METRICS];
+    fnn_optimizer_step *optimizer[FNN_OPTIMIZERS];
+    /* dst[j][i] = src[i][j] for i < rows, j < cols */
+    void (*transpose)(size_t rows, size_t cols, const void *src, size_t lds, void *dst, size_t ldd);
+    /* out[r][0..n) = x[index[r]][0..n) (index NULL: x[r]); the return value is 1 if anything was NaN or infinite */
+    int (*gather)(size_t rows, size_t n, const int64_t *index, const void *x, size_t ldx, void *out, size_t ldo);
+    /* the same into columns: out[j][r] = x[index[r]][j] */
+    int (*gather_columns)(size_t rows, size_t n, const int64_t *index, const void *x, size_t ldx, void *out, size_t ldo);
+    /* a[i] += b[i] */
+    void (*accumulate)(size_t n, const void *b, void *a);
+    /* lanes16[i % 16] += value[i] in double */
+    void (*sum_lanes)(size_t n, const void *value, double *lanes16);
+    int (*all_finite)(size_t n, const void *x);
+    /* 2 * lanes * 16 * iterations floating-point operations that depend on nothing in memory; consume the result */
+    double (*fma_peak)(size_t iterations);
+    size_t fma_peak_chains;
+} fnn_kernels;
+
+/* Instruction sets compiled in and usable on this processor, best first; names[i] == NULL ends the list. */
+const char *const *fnn_instruction_sets(void);
+/* NULL for a name that is not in that list. */
+const fnn_kernels *fnn_kernels_for(const char *isa, enum fnn_dtype dtype);
+void fnn_cpu_name(char *buffer, size_t size);
+
+/* Flush-to-zero and denormals-are-zero for the calling thread; returns what fnn_float_restore takes. */
+uint64_t fnn_float_flush(void);
+void fnn_float_restore(uint64_t state);
+
+/* Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): 4 words of each of n consecutive counters,
+   counter word 0 running from `first`; key and the other counter words are the caller's streams. */
+void fnn_philox(uint64_t key, uint32_t first, const uint32_t stream[3], size_t n, uint32_t *out);
+/* Fisher-Yates over 0..n-1, a function of (key, epoch) alone. */
+void fnn_permutation(uint64_t key, uint64_t epoch, int64_t n, int64_t *out);
+
+#endif

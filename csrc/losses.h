@@ -1,0 +1,179 @@
+/* Losses of rows and their derivatives, on columns: lanes are rows, sums over units run in the order of the units.
+   Formulas and clipping as in Keras 3 (keras.losses); 1e-7 is its epsilon. */
+
+#define EPSILON v_set1((REAL)1e-7)
+#define ONE_MINUS_EPSILON v_set1((REAL)(1 - 1e-7))
+#define v_bce P(bce)
+#define v_bce_slope P(bce_slope)
+#define v_bce_logits P(bce_logits)
+
+INLINE vec P(clip)(vec p) { return v_min(ONE_MINUS_EPSILON, v_max(EPSILON, p)); }
+/* 1 where the probability is inside the clipping bounds, else 0: the derivative of clip */
+INLINE vec P(clip_slope)(vec p)
+{
+    return v_select(v_lt(p, EPSILON), v_zero(), v_select(v_lt(ONE_MINUS_EPSILON, p), v_zero(), ONE));
+}
+INLINE vec v_bce(vec y, vec a)
+{
+    vec p = P(clip)(a);
+    vec miss = v_mul(v_sub(ONE, y), v_log(v_sub(ONE, p)));
+    return v_sub(v_zero(), v_fma(y, v_log(p), miss));
+}
+INLINE vec v_bce_slope(vec y, vec a)
+{
+    vec p = P(clip)(a);
+    return v_mul(P(clip_slope)(a), v_div(v_sub(p, y), v_mul(p, v_sub(ONE, p))));
+}
+/* max(z, 0) - z y + log(1 + e^-|z|) */
+INLINE vec v_bce_logits(vec y, vec z)
+{
+    vec e = v_exp_nonpositive(v_or(v_abs(z), v_set1((REAL)-0.0)));
+    return v_add(v_fnma(z, y, v_max(v_zero(), z)), v_log1p_unit(e));
+}
+
+/* The arguments of fnn_loss_rows, typed; one body an operation, in a loop over groups of lanes. */
+#define LOSS_ROWS(name)                                                                                             \
+    static void P(name)(size_t rows, size_t units, void *out_, size_t ldo, const void *y_, size_t ldy,               \
+                        const void *weight_, double scale_, void *delta_, size_t ldd, void *row_loss_)
+#define LOSS_ARGUMENTS                                                                                              \
+    REAL *out = out_, *delta = delta_, *row_loss = row_loss_;                                                       \
+    const REAL *y = y_, *weight = weight_;                                                                          \
+    (void)ldy, (void)ldd, (void)ldo;
+#define FOR_LANES(r, n) for (size_t r = 0, n; r < rows && (n = rows - r < LANES ? rows - r : LANES); r += LANES)
+#define WEIGHT(r, n) (weight ? v_load_n(weight + r, n) : ONE)
+
+#define ELEMENTWISE(name, f, df)                                                                                    \
+    INLINE vec P(name##_f)(vec y, vec a) { return f; }                                                              \
+    INLINE vec P(name##_df)(vec y, vec a) { return df; }                                                            \
+    LOSS_ROWS(name##_rows)                                                                                          \
+    {                                                                                                               \
+        LOSS_ARGUMENTS                                                                                              \
+        vec mean = v_set1((REAL)(1.0 / (double)units)), scale = v_set1((REAL)(scale_ / (double)units));             \
+        FOR_LANES(r, n)                                                                                             \
+        {                                                                                                           \
+            vec w = WEIGHT(r, n), ws = v_mul(w, scale), sum = v_zero();                                             \
+            for (size_t j = 0; j < units; j++) {                                                                    \
+                vec yj = v_load_n(y + j * ldy + r, n), aj = v_load_n(out + j * ldo + r, n);                         \
+                sum = v_add(sum, P(name##_f)(yj, aj));                                                              \
+                if (delta)                                                                                          \
+                    v_store_n(delta + j * ldd + r, v_mul(ws, P(name##_df)(yj, aj)), n);                             \
+            }                                                                                                       \
+            v_store_n(row_loss + r, v_mul(w, v_mul(sum, mean)), n);                                                 \
+        }                                                                                                           \
+    }
+#define ROWWISE(name, targets)
+#define FUSED(name, loss, activation)
+#include "losses.def"
+#undef ELEMENTWISE
+#undef ROWWISE
+#undef FUSED
+
+LOSS_ROWS(binary_crossentropy_sigmoid_rows)
+{
+    LOSS_ARGUMENTS
+    vec mean = v_set1((REAL)(1.0 / (double)units)), scale = v_set1((REAL)(scale_ / (double)units));
+    FOR_LANES(r, n)
+    {
+        vec w = WEIGHT(r, n), ws = v_mul(w, scale), sum = v_zero();
+        for (size_t j = 0; j < units; j++) {
+            vec yj = v_load_n(y + j * ldy + r, n), z = v_load_n(out + j * ldo + r, n);
+            /* v_sigmoid and v_bce_logits, sharing their exponential */
+            vec e = v_exp_nonpositive(v_or(v_abs(z), v_set1((REAL)-0.0)));
+            vec p = v_div(v_select(v_lt(z, v_zero()), e, ONE), v_add(ONE, e));
+            sum = v_add(sum, v_add(v_fnma(z, yj, v_max(v_zero(), z)), v_log1p_unit(e)));
+            v_store_n(out + j * ldo + r, p, n);
+            if (delta)
+                v_store_n(delta + j * ldd + r, v_mul(ws, v_sub(p, yj)), n);
+        }
+        v_store_n(row_loss + r, v_mul(w, v_mul(sum, mean)), n);
+    }
+}
+
+/* Target j of a group of rows: from one column a unit, or from class numbers. */
+INLINE vec P(target)(const REAL *y, size_t ldy, int sparse, size_t j, size_t r, size_t n)
+{
+    if (!sparse)
+        return v_load_n(y + j * ldy + r, n);
+    return v_select(v_eq(v_load_n(y + r, n), v_set1((REAL)j)), ONE, v_zero());
+}
+
+/* -sum y_j log p_j with p = softmax(z): (log S) sum y - sum y_j (z_j - max z), S = sum e^(z_j - max z).
+   softmax_of_out: out becomes p (fused); else it stays the logits. */
+INLINE void P(crossentropy_logits)(size_t rows, size_t units, REAL *out, size_t ldo, const REAL *y, size_t ldy,
+                                   const REAL *weight, REAL scale_, REAL *delta, size_t ldd, REAL *row_loss, int sparse,
+                                   int softmax_of_out)
+{
+    vec scale = v_set1(scale_);
+    FOR_LANES(r, n)
+    {
+        vec m = P(row_max)(units, out + r, ldo, n), sum = v_zero(), total = v_zero(), dot = v_zero();
+        for (size_t j = 0; j < units; j++) {
+            vec z = v_sub(v_load_n(out + j * ldo + r, n), m), yj = P(target)(y, ldy, sparse, j, r, n);
+            vec e = v_exp_nonpositive(z);
+            sum = v_add(sum, e);
+            total = v_add(total, yj);
+            dot = v_fma(yj, z, dot);
+            if (softmax_of_out)
+                v_store_n(out + j * ldo + r, e, n);
+            else if (delta)
+                v_store_n(delta + j * ldd + r, e, n);
+        }
+        vec w = WEIGHT(r, n), ws = v_mul(w, scale), inverse = v_div(ONE, sum);
+        v_store_n(row_loss + r, v_mul(w, v_sub(v_mul(total, v_log(sum)), dot)), n);
+        if (!softmax_of_out && !delta)
+            continue;
+        const REAL *e = softmax_of_out ? out : delta;
+        size_t lde = softmax_of_out ? ldo : ldd;
+        for (size_t j = 0; j < units; j++) {
+            vec p = v_mul(v_load_n(e + j * lde + r, n), inverse), yj = P(target)(y, ldy, sparse, j, r, n);
+            if (softmax_of_out)
+                v_store_n(out + j * ldo + r, p, n);
+            if (delta)
+                v_store_n(delta + j * ldd + r, v_mul(ws, v_fma(p, total, v_sub(v_zero(), yj))), n);
+        }
+    }
+}
+
+/* -sum y_j log clip(a_j / S), S = sum a_j; its derivative in a_i is (sum over unclipped j of y_j) / S - (unclipped i) y_i / a_i */
+INLINE void P(crossentropy)(size_t rows, size_t units, REAL *out, size_t ldo, const REAL *y, size_t ldy, const REAL *weight,
+                            REAL scale_, REAL *delta, size_t ldd, REAL *row_loss, int sparse)
+{
+    vec scale = v_set1(scale_);
+    FOR_LANES(r, n)
+    {
+        vec sum = v_zero(), loss = v_zero(), inside = v_zero();
+        for (size_t j = 0; j < units; j++)
+            sum = v_add(sum, v_load_n(out + j * ldo + r, n));
+        for (size_t j = 0; j < units; j++) {
+            vec p = v_div(v_load_n(out + j * ldo + r, n), sum), yj = P(target)(y, ldy, sparse, j, r, n);
+            loss = v_fnma(yj, v_log(P(clip)(p)), loss);
+            inside = v_fma(yj, P(clip_slope)(p), inside);
+        }
+        vec w = WEIGHT(r, n), ws = v_mul(w, scale);
+        v_store_n(row_loss + r, v_mul(w, loss), n);
+        if (!delta)
+            continue;
+        for (size_t j = 0; j < units; j++) {
+            vec a = v_load_n(out + j * ldo + r, n), p = v_div(a, sum), yj = P(target)(y, ldy, sparse, j, r, n);
+            vec own = v_mul(P(clip_slope)(p), v_div(yj, p));
+            v_store_n(delta + j * ldd + r, v_mul(ws, v_div(v_sub(inside, own), sum)), n);
+        }
+    }
+}
+
+#define CROSSENTROPY(name, body, ...)                                                                               \
+    LOSS_ROWS(name)                                                                                                 \
+    {                                                                                                               \
+        LOSS_ARGUMENTS                                                                                              \
+        P(body)(rows, units, out, ldo, y, ldy, weight, (REAL)scale_, delta, ldd, row_loss, __VA_ARGS__);             \
+    }
+CROSSENTROPY(categorical_crossentropy_rows, crossentropy, 0)
+CROSSENTROPY(sparse_categorical_crossentropy_rows, crossentropy, 1)
+CROSSENTROPY(categorical_crossentropy_logits_rows, crossentropy_logits, 0, 0)
+CROSSENTROPY(sparse_categorical_crossentropy_logits_rows, crossentropy_logits, 1, 0)
+CROSSENTROPY(categorical_crossentropy_softmax_rows, crossentropy_logits, 0, 1)
+CROSSENTROPY(sparse_categorical_crossentropy_softmax_rows, crossentropy_logits, 1, 1)
+#undef CROSSENTROPY
+#undef LOSS_ROWS
+#undef LOSS_ARGUMENTS
+#undef WEIGHT

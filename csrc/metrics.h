@@ -1,0 +1,58 @@
+/* Metrics of rows that are not losses, on columns. Ties go to the first unit, as argmax does. */
+
+#define METRIC_ROWS(name)                                                                                           \
+    static void P(name)(size_t rows, size_t units, const void *out_, size_t ldo, const void *y_, size_t ldy, void *value_)
+#define METRIC_ARGUMENTS                                                                                            \
+    const REAL *out = out_, *y = y_;                                                                                \
+    REAL *value = value_;
+
+METRIC_ROWS(binary_accuracy_metric)
+{
+    METRIC_ARGUMENTS
+    vec mean = v_set1((REAL)(1.0 / (double)units)), half = v_set1((REAL)0.5);
+    FOR_LANES(r, n)
+    {
+        vec sum = v_zero();
+        for (size_t j = 0; j < units; j++) {
+            vec guess = v_select(v_lt(half, v_load_n(out + j * ldo + r, n)), ONE, v_zero());
+            sum = v_add(sum, v_select(v_eq(guess, v_load_n(y + j * ldy + r, n)), ONE, v_zero()));
+        }
+        v_store_n(value + r, v_mul(sum, mean), n);
+    }
+}
+
+/* Index of the largest unit, as a number. */
+INLINE vec P(argmax)(size_t units, const REAL *x, size_t ld, size_t n)
+{
+    vec best = v_load_n(x, n), index = v_zero();
+    for (size_t j = 1; j < units; j++) {
+        vec v = v_load_n(x + j * ld, n);
+        mask more = v_lt(best, v);
+        best = v_select(more, v, best);
+        index = v_select(more, v_set1((REAL)j), index);
+    }
+    return index;
+}
+
+METRIC_ROWS(categorical_accuracy_metric)
+{
+    METRIC_ARGUMENTS
+    FOR_LANES(r, n)
+    {
+        vec guess = P(argmax)(units, out + r, ldo, n), truth = P(argmax)(units, y + r, ldy, n);
+        v_store_n(value + r, v_select(v_eq(guess, truth), ONE, v_zero()), n);
+    }
+}
+
+METRIC_ROWS(sparse_categorical_accuracy_metric)
+{
+    METRIC_ARGUMENTS
+    (void)ldy;
+    FOR_LANES(r, n)
+    {
+        vec guess = P(argmax)(units, out + r, ldo, n);
+        v_store_n(value + r, v_select(v_eq(guess, v_load_n(y + r, n)), ONE, v_zero()), n);
+    }
+}
+#undef METRIC_ROWS
+#undef METRIC_ARGUMENTS

@@ -1,0 +1,102 @@
+"""An `Engine` is a model's compiled network, and the go-between of the network and the model's Variables."""
+
+import threading
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn.kernels.network import Network
+from fastnn.variables import STATE, Variable
+
+
+class Engine:
+    """A compiled network over a list of variables.
+
+    Holds its variables weakly, and they hold it: the weights live here after training, and nothing forms a cycle that
+    would keep a dropped model's memory until the garbage collector comes by.
+
+    Parameters
+    ----------
+    input_dim : int
+    plan : list
+        What ``Network`` takes: the layers, in order.
+    variables : sequence of Variable
+        In the order of ``Network.weights()``.
+    dtype : str
+    """
+
+    def __init__(self, input_dim: int, plan: list, variables: Sequence[Variable], dtype: str):
+        self.net = Network(input_dim, plan, dtype)
+        self.dtype = np.dtype(dtype)
+        self.input_dim = input_dim
+        self.compiled: Any = None  # the Compiled that the network was last compiled for
+        self.optimizer: Any = None
+        self.stale = True  # whether variables have values that the network does not
+        self.training: Any = None  # the Training under way
+        self.trainer = 0  # the thread that runs it
+        self._variables = [weakref.ref(v) for v in variables]
+        self._pulled = -1
+        self._pushing = threading.Lock()
+        for v in variables:
+            v.add_user(self)
+
+    def sync(self) -> None:
+        """Bring values assigned elsewhere into the network; call before using it if ``stale``."""
+        if self.training is not None:
+            return  # its owner does that between two calls
+        with self._pushing:
+            self.stale = False  # first: what changes from here on is for the next time
+            self.net.set_weights([v.value for v in self._alive()])
+
+    def begin(self) -> None:
+        """Make the network the home of its variables: it is about to train."""
+        for v in self._alive():
+            for user in v.users():
+                if user.training is not None:
+                    raise RuntimeError(f"{v.path} is being trained by another model that shares it; wait for that to end.")
+        if self.stale:
+            self.sync()
+        self.trainer = threading.get_ident()
+        with STATE:
+            for v in self._alive():
+                v.move(self)
+
+    def published(self) -> None:
+        """Tell the other networks that share variables with this one that it has trained."""
+        with STATE:
+            for v in self._alive():
+                if v.home is self:  # else it was assigned meanwhile, and this network is stale
+                    v.move(self)
+
+    def pull(self) -> None:
+        """Bring the network's published weights into the variables that are at home here."""
+        while self._pulled != self.net.version:
+            version = self.net.version
+            values = self.net.weights()
+            with STATE:
+                if version != self.net.version:
+                    continue
+                for ref, value in zip(self._variables, values, strict=True):
+                    v = ref()
+                    if v is not None and v.home is self:
+                        v.fetch(value)
+                self._pulled = version
+
+    def _alive(self) -> list[Variable]:
+        return [v for v in (ref() for ref in self._variables) if v is not None]
+
+    def compile(self, compiled: Any) -> None:
+        """Prepare the network for training and evaluation as ``compiled`` (see compiling.py) says."""
+        if self.compiled is compiled:
+            return
+        spec = compiled.native
+        optimizer = compiled.optimizer
+        self.net.compile(spec.loss, spec.from_logits, optimizer.native, optimizer.native_hypers(), list(spec.metrics))
+        self.optimizer = optimizer
+        optimizer.bind(self)
+        self.compiled = compiled
+
+    def set_hyper(self, name: str, value: float) -> None:
+        self.net.set_hyper(name, value)

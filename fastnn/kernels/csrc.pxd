@@ -1,0 +1,81 @@
+# The C side of the house: nothing but its declarations.
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+cdef extern from "fastnn.h" nogil:
+    ctypedef enum fnn_dtype:
+        FNN_F32
+        FNN_F64
+    int FNN_ACTIVATIONS, FNN_LOSSES, FNN_METRICS, FNN_OPTIMIZERS
+    int FNN_READS_OUTPUT, FNN_READS_INPUT, FNN_TARGETS_UNITS, FNN_TARGETS_CLASS
+    int FNN_ACTIVATION_linear
+    int FNN_TILE_ROWS_MAX, FNN_PANEL_VECTORS_MAX
+    enum:
+        FNN_HYPER_MAX
+
+    ctypedef struct fnn_operation:
+        const char *name
+        int property
+        int rowwise
+        int fused_from
+        int fused_with
+    const fnn_operation fnn_activation_table[]
+    const fnn_operation fnn_loss_table[]
+    const fnn_operation fnn_metric_table[]
+    const fnn_operation fnn_optimizer_table[]
+
+    ctypedef void (*tile_function)(
+        size_t depth, const void *a, Py_ssize_t a_row, Py_ssize_t a_step, const void *b, Py_ssize_t b_step,
+        const void *init, void *c, Py_ssize_t c_row, size_t last, int add) noexcept nogil
+    ctypedef void (*dot_rows_function)(
+        size_t rows, size_t depth, const void *a, size_t lda, const void *w, void *out) noexcept nogil
+    ctypedef void (*activation_forward_function)(
+        size_t rows, size_t n, const void *z, size_t ldz, void *out, size_t ldo) noexcept nogil
+    ctypedef void (*activation_backward_function)(
+        size_t rows, size_t n, const void *a, size_t lda, void *d, size_t ldd) noexcept nogil
+    ctypedef void (*loss_function)(
+        size_t rows, size_t units, void *out, size_t ldo, const void *y, size_t ldy, const void *weight,
+        double scale, void *delta, size_t ldd, void *row_loss) noexcept nogil
+    ctypedef void (*metric_function)(
+        size_t rows, size_t units, const void *out, size_t ldo, const void *y, size_t ldy, void *value) noexcept nogil
+    ctypedef void (*optimizer_function)(
+        size_t n, const void *g, void *w, void *s0, void *s1, const void *h) noexcept nogil
+
+    ctypedef struct fnn_kernels:
+        const char *isa
+        size_t itemsize
+        size_t lanes
+        size_t panel_vectors
+        size_t tile_rows[5]
+        tile_function tile[5][15]
+        dot_rows_function dot_rows
+        activation_forward_function activation_forward[1]
+        activation_backward_function activation_backward[1]
+        loss_function loss[1]
+        metric_function metric[1]
+        optimizer_function optimizer[1]
+        void (*transpose)(size_t rows, size_t cols, const void *src, size_t lds, void *dst, size_t ldd) noexcept nogil
+        int (*gather)(size_t rows, size_t n, const int64_t *index, const void *x, size_t ldx, void *out,
+                      size_t ldo) noexcept nogil
+        int (*gather_columns)(size_t rows, size_t n, const int64_t *index, const void *x, size_t ldx, void *out,
+                              size_t ldo) noexcept nogil
+        void (*accumulate)(size_t n, const void *b, void *a) noexcept nogil
+        void (*sum_lanes)(size_t n, const void *value, double *lanes16) noexcept nogil
+        int (*all_finite)(size_t n, const void *x) noexcept nogil
+        double (*fma_peak)(size_t iterations) noexcept nogil
+        size_t fma_peak_chains
+
+    const char *const *fnn_instruction_sets()
+    const fnn_kernels *fnn_kernels_for(const char *isa, fnn_dtype dtype)
+    void fnn_cpu_name(char *buffer, size_t size)
+    uint64_t fnn_float_flush()
+    void fnn_float_restore(uint64_t state)
+    void fnn_philox(uint64_t key, uint32_t first, const uint32_t *stream, size_t n, uint32_t *out)
+    void fnn_permutation(uint64_t key, uint64_t epoch, int64_t n, int64_t *out)
+
+cdef extern from "barrier.h" nogil:
+    ctypedef struct fnn_barrier:
+        pass
+    void fnn_barrier_init(fnn_barrier *b)
+    void fnn_barrier_wait(fnn_barrier *b, int team, int spins)
+    void fnn_flag_set(fnn_barrier *b, int value)
+    int fnn_flag_get(fnn_barrier *b)

@@ -1,0 +1,115 @@
+"""Rows without training: predictions, and the means of loss and metrics."""
+from cython.parallel cimport parallel, threadid
+from libc.stdint cimport uint64_t
+
+from fastnn.kernels.csrc cimport fnn_barrier, fnn_barrier_init, fnn_barrier_wait
+from fastnn.kernels.plan cimport COLUMN_ALIGN, MAX_COLUMNS, SUM_ROWS, Objective, Source, share
+from fastnn.kernels.rows cimport predict_pass, rows_pass
+from fastnn.kernels.runtime cimport float_flush, float_restore, real, spins_for
+from fastnn.kernels.team cimport team_size
+from fastnn.kernels.workspace cimport Workspace
+
+
+cdef inline Py_ssize_t thread_rows(Workspace space) noexcept nogil:
+    # rows of the workspace that belong to each thread
+    cdef Py_ssize_t rows = space.space.capacity // space.threads // COLUMN_ALIGN * COLUMN_ALIGN
+    return min(rows, <Py_ssize_t>SUM_ROWS)
+
+
+cdef double tree_sum(const double *lanes) noexcept nogil:
+    """Sum of 16 lanes in a fixed order."""
+    cdef double s[8]
+    cdef int i
+    for i in range(8):
+        s[i] = lanes[i] + lanes[i + 8]
+    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
+
+
+cdef void predict_thread(Workspace space, const real *weights, const real *x, real *out, Py_ssize_t rows, int thread,
+                         int team) noexcept nogil:
+    cdef Py_ssize_t begin = share(rows, thread, team, COLUMN_ALIGN), end = share(rows, thread + 1, team, COLUMN_ALIGN)
+    cdef Py_ssize_t block = thread_rows(space), n
+    cdef uint64_t state = float_flush()
+    while begin < end:
+        n = min(block, end - begin)
+        predict_pass(&space.plan, &space.space, <real *>space.arena.base, weights, x + begin * space.plan.inputs,
+                     out + begin * space.plan.outputs, thread * block, n, thread)
+        begin += n
+    float_restore(state)
+
+
+cdef int predict_rows(Workspace space, const real *weights, const real[:, ::1] x, real[:, ::1] out) except -1:
+    """out (OUT) for every row of x."""
+    cdef Py_ssize_t rows = x.shape[0]
+    if x.shape[1] != space.plan.inputs or out.shape[0] != rows or out.shape[1] != space.plan.outputs:
+        raise ValueError(f"x has shape {(x.shape[0], x.shape[1])} and out {(out.shape[0], out.shape[1])}; the network takes "
+                         f"{space.plan.inputs} features and gives {space.plan.outputs}")
+    if rows == 0:
+        return 0
+    if space.threads == 1:
+        with nogil:
+            predict_thread(space, weights, &x[0, 0], &out[0, 0], rows, 0, 1)
+        return 0
+    with nogil, parallel(num_threads=space.threads):
+        predict_thread(space, weights, &x[0, 0], &out[0, 0], rows, threadid(), team_size())
+    return 0
+
+
+cdef void evaluate_thread(Workspace space, const Objective *objective, const real *weights, const Source *source, fnn_barrier *barrier,
+                          double *lanes, int thread, int team) noexcept nogil:
+    # in rounds of one block a thread; thread 0 adds the row values in the order of the rows
+    cdef Py_ssize_t block = thread_rows(space), begin, n, done = 0
+    cdef real *work = <real *>space.arena.base
+    cdef uint64_t state = float_flush()
+    cdef int i, spins = spins_for(team)
+    while done < source.rows:
+        begin = done + thread * block
+        n = min(block, source.rows - begin)
+        if n > 0:
+            rows_pass(&space.plan, &space.space, objective, work, weights, <const real *>NULL, source, begin, thread * block, n,
+                      thread * block, 1.0, False, thread)
+        fnn_barrier_wait(barrier, team, spins)
+        if thread == 0:
+            n = min(block * team, source.rows - done)
+            for i in range(objective.columns):
+                space.plan.kernels.sum_lanes(n, work + space.space.values + i * space.space.value_rows, lanes + 16 * i)
+        fnn_barrier_wait(barrier, team, spins)
+        done += block * team
+    float_restore(state)
+
+
+cdef int evaluate_rows(Workspace space, const Objective *objective, const real *weights, const real[:, ::1] x, const real[:, ::1] y,
+                       weight, double[::1] result) except -1:
+    """result (OUT): means over the rows of loss (weighted) and metrics."""
+    cdef Source source
+    cdef const real[::1] w
+    cdef fnn_barrier barrier
+    cdef double lanes[16 * MAX_COLUMNS]
+    cdef int i
+    if x.shape[1] != space.plan.inputs or y.shape[0] != x.shape[0] or y.shape[1] != objective.targets:
+        raise ValueError(f"x has shape {(x.shape[0], x.shape[1])} and y {(y.shape[0], y.shape[1])}; the network takes "
+                         f"{space.plan.inputs} features and {objective.targets} targets a row")
+    if x.shape[0] == 0:
+        raise ValueError("x has no rows")
+    source.rows = x.shape[0]
+    source.x = &x[0, 0]
+    source.y = &y[0, 0]
+    source.weight = NULL
+    source.order = NULL
+    if weight is not None:
+        w = weight
+        if w.shape[0] != source.rows:
+            raise ValueError(f"sample_weight has {w.shape[0]} entries for {source.rows} rows")
+        source.weight = &w[0]
+    for i in range(16 * MAX_COLUMNS):
+        lanes[i] = 0.0
+    fnn_barrier_init(&barrier)
+    if space.threads == 1:
+        with nogil:
+            evaluate_thread(space, objective, weights, &source, &barrier, lanes, 0, 1)
+    else:
+        with nogil, parallel(num_threads=space.threads):
+            evaluate_thread(space, objective, weights, &source, &barrier, lanes, threadid(), team_size())
+    for i in range(objective.columns):
+        result[i] = tree_sum(lanes + 16 * i) / <double>source.rows
+    return 0

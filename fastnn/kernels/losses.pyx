@@ -1,0 +1,155 @@
+"""Losses and metrics: from names to the kernels' tables, and the kernels on arrays."""
+import numpy as np
+
+from fastnn.kernels.arrays import as_matrix
+from fastnn.kernels.names import check_name
+
+from libc.stdint cimport uint64_t
+
+from fastnn.kernels.csrc cimport (
+    FNN_ACTIVATIONS,
+    FNN_LOSSES,
+    FNN_METRICS,
+    FNN_TARGETS_CLASS,
+    fnn_kernels,
+    fnn_operation,
+)
+from fastnn.kernels.plan cimport COLUMN_ALIGN, MAX_COLUMNS, Objective, round_up
+from fastnn.kernels.runtime cimport activation_table, float_flush, float_restore, kernels_for, loss_table, metric_table, real
+
+
+cdef tuple table_names(const fnn_operation *table, int n):
+    cdef int i
+    return tuple((<bytes>table[i].name).decode() for i in range(n))
+
+LOGITS = "_logits"
+ALL_LOSSES = table_names(loss_table(), FNN_LOSSES)
+# what a caller names: the forms from logits and the fused ones are chosen here
+LOSSES = tuple(name for i, name in enumerate(ALL_LOSSES) if loss_table()[i].fused_from < 0 and not name.endswith(LOGITS))
+METRICS = table_names(metric_table(), FNN_METRICS)
+ACTIVATIONS = table_names(activation_table(), FNN_ACTIVATIONS)
+
+
+cdef int activation_index(str name) except -1:
+    check_name("activation", name, ACTIVATIONS)
+    return ACTIVATIONS.index(name)
+
+
+cdef int loss_index(str name, bint from_logits) except -1:
+    check_name("loss", name, LOSSES)
+    if from_logits:
+        if name + LOGITS not in ALL_LOSSES:
+            raise ValueError(f"loss {name!r} has no from_logits form")
+        return ALL_LOSSES.index(name + LOGITS)
+    return ALL_LOSSES.index(name)
+
+
+cdef int make_objective(Objective *objective, str loss, bint from_logits, metrics, int last_activation) except -1:
+    """objective (OUT) from names; the loss is fused with the last activation where the table has the pair."""
+    cdef int i
+    if len(metrics) + 1 > MAX_COLUMNS:
+        raise ValueError(f"at most {MAX_COLUMNS - 1} metrics can be computed at once; got {len(metrics)}")
+    objective.loss = loss_index(loss, from_logits)
+    objective.targets = -1 if loss_table()[objective.loss].property != FNN_TARGETS_CLASS else 1
+    objective.fused = False
+    for i in range(FNN_LOSSES):
+        if loss_table()[i].fused_from == objective.loss and loss_table()[i].fused_with == last_activation:
+            objective.loss = i
+            objective.fused = True
+            break
+    objective.columns = 1 + len(metrics)
+    for i, metric in enumerate(metrics, 1):
+        check_name("metric", metric, METRICS + LOSSES)
+        objective.metric_is_loss[i] = metric in LOSSES
+        objective.metric[i] = loss_index(metric, False) if metric in LOSSES else METRICS.index(metric)
+    return 0
+
+
+# ---- on arrays ----
+
+cdef void loss_on_array(int loss, const real[:, ::1] y, const real[:, ::1] a, real[::1] rows, real[:, ::1] delta):
+    # through columns, as everything at a network's output; 16 rows at a time
+    cdef const fnn_kernels *k = kernels_for(sizeof(real))
+    cdef Py_ssize_t n = a.shape[0], units = a.shape[1], targets = y.shape[1], r = 0, m, i
+    cdef Py_ssize_t size = units * COLUMN_ALIGN
+    cdef real[::1] space = np.empty(3 * size + COLUMN_ALIGN, dtype=np.float32 if real is float else np.float64)
+    cdef real *columns = &space[0]
+    cdef bint gradient = delta.shape[0] > 0
+    cdef uint64_t state
+    with nogil:
+        state = float_flush()
+        while r < n:
+            m = min(<Py_ssize_t>COLUMN_ALIGN, n - r)
+            k.transpose(m, units, &a[r, 0], units, columns, COLUMN_ALIGN)
+            k.transpose(m, targets, &y[r, 0], targets, columns + size, COLUMN_ALIGN)
+            k.loss[loss](m, units, columns, COLUMN_ALIGN, columns + size, COLUMN_ALIGN, NULL, 1.0 / <double>n,
+                         columns + 2 * size if gradient else NULL, COLUMN_ALIGN, columns + 3 * size)
+            for i in range(m):
+                rows[r + i] = columns[3 * size + i]
+            if gradient:
+                k.transpose(units, m, columns + 2 * size, COLUMN_ALIGN, &delta[r, 0], units)
+            r += m
+        float_restore(state)
+
+
+def _loss(str name, y, a, bint from_logits, bint gradient):
+    a = as_matrix(a, "a")
+    y = as_matrix(y, "y", a.dtype)
+    cdef int loss = loss_index(name, from_logits)
+    sparse = loss_table()[loss].property == FNN_TARGETS_CLASS
+    expected = (a.shape[0], 1) if sparse else a.shape
+    if y.shape != expected:
+        raise ValueError(f"y has shape {y.shape}, but loss {name!r} of outputs of shape {a.shape} needs {expected}")
+    if sparse and a.shape[0] and not ((y >= 0) & (y < a.shape[1]) & (y == np.floor(y))).all():
+        raise ValueError(f"y must hold class numbers from 0 to {a.shape[1] - 1}, as loss {name!r} needs")
+    rows = np.empty(a.shape[0], a.dtype)
+    delta = np.empty(a.shape if gradient else (0, a.shape[1]), a.dtype)
+    if a.shape[0]:
+        if a.dtype == np.float32:
+            loss_on_array[float](loss, y, a, rows, delta)
+        else:
+            loss_on_array[double](loss, y, a, rows, delta)
+    return rows, delta
+
+
+def loss_forward(str name, y, a, *, bint from_logits=False):
+    """Loss of each row.
+
+    Parameters
+    ----------
+    name : str
+        One of ``fastnn.kernels.LOSSES``.
+    y : array_like, shape (rows, units), or (rows, 1) class numbers for a sparse loss
+        Targets.
+    a : array_like, shape (rows, units), float32 or float64
+        Outputs: probabilities, or logits with ``from_logits``.
+    from_logits : bool, default False
+        Whether `a` comes before the sigmoid or softmax (crossentropies only).
+
+    Returns
+    -------
+    ndarray, shape (rows,)
+        The dtype of `a`.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or shapes that do not fit.
+    """
+    return _loss(name, y, a, from_logits, False)[0]
+
+
+def loss_backward(str name, y, a, *, bint from_logits=False):
+    """Gradient, with respect to the outputs, of the mean over the rows of the loss.
+
+    Parameters
+    ----------
+    name, y, a, from_logits
+        As in :func:`loss_forward`.
+
+    Returns
+    -------
+    ndarray, shape (rows, units)
+        The dtype of `a`. Zero where Keras's clipping of probabilities to [1e-7, 1 - 1e-7] is at work.
+    """
+    return _loss(name, y, a, from_logits, True)[1]

@@ -1,0 +1,33 @@
+from fastnn.kernels.plan cimport Objective, Optimizer, Plan
+from fastnn.kernels.runtime cimport Arena
+from fastnn.kernels.workspace cimport Workspace
+
+
+cdef class State:
+    """Parameters and optimizer slots of a network at one moment."""
+    cdef Arena arena
+    cdef public long long iterations
+    cdef public long long epochs
+
+
+cdef class Network:
+    cdef Plan plan
+    cdef Objective objective
+    cdef Optimizer optimizer
+    cdef Arena tables
+    cdef readonly str dtype
+    cdef readonly object compiled
+    cdef public object training
+    cdef readonly long long version
+    cdef State state
+    cdef object idle
+    cdef object specification
+    cdef size_t itemsize
+
+    cdef State new_state(self)
+    cdef State copy_state(self, State source)
+    cdef int publish(self, State state) except -1
+    cdef Workspace workspace(self, Py_ssize_t rows, int threads, Py_ssize_t value_rows, Py_ssize_t blocks, bint train)
+    cdef Workspace take_workspace(self, Py_ssize_t rows, int threads)
+    cdef list canonical(self, State state, Py_ssize_t slot)
+    cdef add_tiles(self, Py_ssize_t i)

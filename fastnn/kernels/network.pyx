@@ -1,0 +1,353 @@
+"""A compiled network: its plan, its parameters, and what it says of rows.
+
+Parameters live packed, in the order in which the kernels read them, and are converted only on the way in and out. A ``State`` is
+immutable once published: readers keep the one they took, and a training call publishes another.
+"""
+import threading
+
+import numpy as np
+
+from libc.string cimport memcpy
+
+from fastnn.kernels.csrc cimport FNN_ACTIVATIONS, FNN_READS_INPUT
+from fastnn.kernels.dense cimport pack, unpack
+from fastnn.kernels.evaluation cimport evaluate_rows, predict_rows
+from fastnn.kernels.losses cimport activation_index, make_objective
+from fastnn.kernels.optimizers cimport make_optimizer, set_hyper
+from fastnn.kernels.plan cimport (
+    COLUMN_ALIGN,
+    SUM_ROWS,
+    TILE_BLOCK,
+    Layer,
+    Plan,
+    Tile,
+    is_narrow,
+    panel_count,
+    round_up,
+)
+from fastnn.kernels.runtime cimport Arena, activation_table, kernels_for, real, threads_for
+
+cdef enum:
+    MAX_DIMENSION = 1 << 30
+
+
+cdef class State:
+    pass
+
+
+cdef class Network:
+    """A network of dense layers, ready to run.
+
+    Parameters
+    ----------
+    input_dim : int
+        Features of a row.
+    layers : list of (int, str, bool)
+        Units, name of the activation, and whether there is a bias, of each layer.
+    dtype : {"float32", "float64"}
+
+    Raises
+    ------
+    ValueError
+        For sizes below 1 or beyond what can be addressed, unknown names, or no layers.
+    """
+
+    def __init__(self, input_dim, layers, str dtype):
+        cdef Py_ssize_t i, at = 0, below = input_dim, transposed = 0, tiles = 0, operations = 0
+        cdef Layer *layer
+        if dtype not in ("float32", "float64"):
+            raise ValueError(f"dtype must be 'float32' or 'float64', not {dtype!r}")
+        if not layers:
+            raise ValueError("a network needs at least one layer")
+        self.dtype = dtype
+        self.itemsize = 4 if dtype == "float32" else 8
+        self.plan.kernels = kernels_for(self.itemsize)
+        self.plan.layers = len(layers)
+        self.plan.inputs = input_dim
+        self.specification = (input_dim, [tuple(spec) for spec in layers], dtype)
+        self.idle = []
+        for size in [input_dim, *(spec[0] for spec in layers)]:
+            if not 1 <= size <= MAX_DIMENSION:
+                raise ValueError(f"a layer's size must be between 1 and {MAX_DIMENSION}, not {size}")
+        cells = sum((a + 1) * round_up(b[0], 64) for a, b in zip([input_dim, *(spec[0] for spec in layers)], layers, strict=False))
+        if cells > 1 << 40:
+            raise MemoryError(f"the network has about {cells} parameters, more than can be held")
+        lanes = <Py_ssize_t>self.plan.kernels.lanes
+        for i in range(self.plan.layers):
+            tiles += panel_count(round_up(below + 1, COLUMN_ALIGN), self.plan.kernels)
+            tiles += panel_count(layers[i][0], self.plan.kernels) * ((below + 1) // TILE_BLOCK + 2)
+            below = layers[i][0]
+        self.tables = Arena(self.plan.layers * sizeof(Layer) + tiles * sizeof(Tile))
+        self.plan.layer = <Layer *>self.tables.base
+        self.plan.tile = <Tile *>(<char *>self.tables.base + self.plan.layers * sizeof(Layer))
+        below = input_dim
+        for i in range(self.plan.layers):
+            layer = &self.plan.layer[i]
+            units, activation, bias = layers[i]
+            layer.inputs = below
+            layer.units = units
+            layer.activation = activation_index(activation)
+            layer.rowwise = activation_table()[layer.activation].rowwise
+            layer.reads_input = activation_table()[layer.activation].property == FNN_READS_INPUT
+            layer.bias = bias
+            layer.last = i == self.plan.layers - 1
+            layer.narrow = is_narrow(layer.inputs, layer.units)
+            layer.stride = round_up(layer.inputs + 1, COLUMN_ALIGN)
+            layer.weights = at
+            layer.size = layer.units * layer.stride if layer.narrow else (layer.inputs + 1) * round_up(layer.units, lanes)
+            at = round_up(at + layer.size, COLUMN_ALIGN)
+            layer.transposed = -1
+            if i > 0 and not layer.narrow:
+                layer.transposed = transposed
+                transposed = round_up(transposed + layer.units * round_up(layer.inputs, lanes), COLUMN_ALIGN)
+            operations += (6 if i > 0 else 4) * layer.inputs * layer.units
+            below = units
+            self.add_tiles(i)
+        self.plan.parameters = at
+        self.plan.transposed = transposed
+        self.plan.outputs = below
+        self.plan.operations = operations
+        self.state = self.new_state()
+
+    cdef add_tiles(self, Py_ssize_t i):
+        cdef Layer *layer = &self.plan.layer[i]
+        cdef Py_ssize_t p, first, last = layer.inputs + (1 if layer.bias else 0)
+        if layer.narrow:
+            for p in range(panel_count(layer.stride, self.plan.kernels)):
+                self.plan.tile[self.plan.tiles] = [i, p, 0, layer.stride]
+                self.plan.tiles += 1
+            return
+        for p in range(panel_count(layer.units, self.plan.kernels)):
+            for first in range(0, last, TILE_BLOCK):
+                self.plan.tile[self.plan.tiles] = [i, p, first, min(first + TILE_BLOCK, last)]
+                self.plan.tiles += 1
+
+    # ---- states ----
+
+    cdef State new_state(self):
+        cdef State state = State()
+        state.arena = Arena((1 + (self.optimizer.slots if self.compiled else 0)) * self.plan.parameters * self.itemsize)
+        return state
+
+    cdef State copy_state(self, State source):
+        cdef State state = State()
+        state.arena = Arena(source.arena.nbytes)
+        memcpy(state.arena.base, source.arena.base, source.arena.nbytes)
+        state.iterations = source.iterations
+        state.epochs = source.epochs
+        return state
+
+    cdef int publish(self, State state) except -1:
+        """Make `state` what everybody sees from now on; the caller must not write to it any more."""
+        self.state = state
+        self.version += 1
+        return 0
+
+    cdef Workspace workspace(self, Py_ssize_t rows, int threads, Py_ssize_t value_rows, Py_ssize_t blocks, bint train):
+        cdef Workspace space = Workspace(self.tables, threads)
+        space.lay_out(&self.plan, rows, value_rows, self.objective.columns if self.compiled else 1,
+                      self.objective.targets if self.compiled else 1, blocks, train)
+        return space
+
+    def weights(self):
+        """Copies of all kernels (inputs, units) and biases (units,), layer after layer, as last published."""
+        return self.canonical(self.state, 0)
+
+    def optimizer_slots(self):
+        """For each slot of the optimizer, copies shaped and ordered as :meth:`weights`."""
+        return [self.canonical(self.state, slot) for slot in range(1, 1 + (self.optimizer.slots if self.compiled else 0))]
+
+    cdef list canonical(self, State state, Py_ssize_t slot):
+        if self.dtype == "float32":
+            return unpack_all[float](self, <float *>state.arena.base + slot * self.plan.parameters)
+        return unpack_all[double](self, <double *>state.arena.base + slot * self.plan.parameters)
+
+    def set_weights(self, weights):
+        """Set and publish all weights; the optimizer keeps what it remembers.
+
+        Parameters
+        ----------
+        weights : list of ndarray
+            Of the shapes and in the order of :meth:`weights`.
+
+        Raises
+        ------
+        ValueError
+            For another number of arrays, or another shape.
+        RuntimeError
+            While the network is being trained.
+        """
+        cdef State state
+        if self.training is not None:
+            raise RuntimeError("this network is being trained by another call; wait for it to end")
+        shapes = []
+        for units, below, bias in self.layer_shapes():
+            shapes.append((below, units))
+            if bias:
+                shapes.append((units,))
+        arrays = [np.require(w, self.dtype, ["C", "A"]) for w in weights]
+        if [a.shape for a in arrays] != shapes:
+            raise ValueError(f"weights have shapes {[a.shape for a in arrays]}; expected {shapes}")
+        state = self.copy_state(self.state)
+        if self.dtype == "float32":
+            pack_all[float](self, arrays, <float *>state.arena.base)
+        else:
+            pack_all[double](self, arrays, <double *>state.arena.base)
+        self.publish(state)
+
+    def layer_shapes(self):
+        """(units, inputs, bias) of each layer."""
+        return [(self.plan.layer[i].units, self.plan.layer[i].inputs, bool(self.plan.layer[i].bias)) for i in range(self.plan.layers)]
+
+    # ---- settings ----
+
+    def compile(self, str loss not None, bint from_logits, str optimizer not None, dict hyper not None, metrics):
+        """Set loss, optimizer and metrics; the optimizer forgets what it remembered.
+
+        Parameters
+        ----------
+        loss, optimizer : str
+            One of ``fastnn.kernels.LOSSES`` and ``OPTIMIZERS``.
+        from_logits : bool
+            Whether the loss takes what comes before the sigmoid or softmax.
+        hyper : dict
+            Hyper-parameters of the optimizer by name; what is missing takes Keras's default.
+        metrics : list of str
+            Out of ``fastnn.kernels.METRICS`` and ``LOSSES``.
+        """
+        cdef State state
+        if self.training is not None:
+            raise RuntimeError("this network is being trained by another call; wait for it to end")
+        cdef Optimizer made = make_optimizer(optimizer, hyper)
+        cdef Objective objective
+        make_objective(&objective, loss, from_logits, metrics, self.plan.layer[self.plan.layers - 1].activation)
+        if objective.targets < 0:
+            objective.targets = self.plan.outputs
+        self.optimizer = made
+        self.objective = objective
+        self.compiled = (loss, bool(from_logits), optimizer, dict(hyper), list(metrics))
+        self.idle.clear()
+        state = self.new_state()
+        memcpy(state.arena.base, self.state.arena.base, self.plan.parameters * self.itemsize)
+        state.epochs = self.state.epochs
+        self.publish(state)
+
+    def set_hyper(self, str name, double value):
+        """Change one hyper-parameter of the optimizer; what it remembers stays."""
+        set_hyper(&self.optimizer, name, value)
+
+    @property
+    def iterations(self):
+        """Optimizer steps done since the network was compiled."""
+        return self.state.iterations
+
+    @property
+    def lifetime_epochs(self):
+        """Epochs that this network has been trained in all."""
+        return self.state.epochs
+
+    # ---- rows ----
+
+    cdef Workspace take_workspace(self, Py_ssize_t rows, int threads):
+        # one for blocks of rows on each thread; kept for the next call
+        cdef Workspace space
+        try:
+            space = self.idle.pop()  # atomic: whoever gets it, has it alone
+            if space.threads == threads and space.space.capacity >= rows:
+                return space
+        except IndexError:
+            pass
+        return self.workspace(rows, threads, rows, 0, False)
+
+    def predict(self, x, out=None, int num_threads=0):
+        """Outputs of the network as last published, from any thread.
+
+        Parameters
+        ----------
+        x : ndarray, shape (rows, inputs)
+            C-contiguous, aligned, of the network's dtype.
+        out : ndarray, shape (rows, outputs), optional
+            Where the result goes: C-contiguous, of the network's dtype.
+        num_threads : int, default 0
+            0 chooses by the cost.
+
+        Returns
+        -------
+        ndarray, shape (rows, outputs)
+        """
+        cdef State state = self.state
+        cdef Py_ssize_t rows = x.shape[0]
+        cdef int threads = threads_for(self.plan.operations / 3 * rows, (rows + 15) // 16, num_threads)
+        cdef Py_ssize_t block = min(<Py_ssize_t>SUM_ROWS, round_up((rows + threads - 1) // threads, COLUMN_ALIGN))
+        cdef Workspace space = self.take_workspace(threads * max(block, <Py_ssize_t>COLUMN_ALIGN), threads)
+        if out is None:
+            out = np.empty((rows, self.plan.outputs), self.dtype)
+        if self.dtype == "float32":
+            predict_rows[float](space, <float *>state.arena.base, x, out)
+        else:
+            predict_rows[double](space, <double *>state.arena.base, x, out)
+        self.idle.append(space)
+        return out
+
+    def evaluate(self, x, y, sample_weight=None, int num_threads=0):
+        """Loss and metrics of the network as last published, from any thread.
+
+        Parameters
+        ----------
+        x : ndarray, shape (rows, inputs)
+        y : ndarray, shape (rows, outputs), or (rows, 1) class numbers for a sparse loss
+        sample_weight : ndarray, shape (rows,), optional
+            Multiplies the rows' losses; their sum is divided by the number of rows.
+        num_threads : int, default 0
+            0 chooses by the cost.
+
+        Returns
+        -------
+        ndarray of float64
+            Loss, then metrics.
+        """
+        cdef State state = self.state
+        cdef Py_ssize_t rows = x.shape[0]
+        cdef int threads = threads_for(self.plan.operations / 3 * rows, (rows + 15) // 16, num_threads)
+        cdef Py_ssize_t block = min(<Py_ssize_t>SUM_ROWS, round_up((rows + threads - 1) // threads, COLUMN_ALIGN))
+        cdef Workspace space
+        if self.compiled is None:
+            raise RuntimeError("compile the network before evaluating it")
+        space = self.take_workspace(threads * max(block, <Py_ssize_t>COLUMN_ALIGN), threads)
+        result = np.zeros(self.objective.columns)
+        if self.dtype == "float32":
+            evaluate_rows[float](space, &self.objective, <float *>state.arena.base, x, y, sample_weight, result)
+        else:
+            evaluate_rows[double](space, &self.objective, <double *>state.arena.base, x, y, sample_weight, result)
+        self.idle.append(space)
+        return result
+
+
+cdef list unpack_all(Network network, const real *weights):
+    cdef Py_ssize_t i
+    cdef real[:, ::1] kernel
+    cdef real[::1] bias
+    arrays = []
+    for i in range(network.plan.layers):
+        units, inputs, has_bias = network.plan.layer[i].units, network.plan.layer[i].inputs, network.plan.layer[i].bias
+        kernel = array = np.empty((inputs, units), network.dtype)
+        arrays.append(array)
+        if has_bias:
+            bias = array = np.empty(units, network.dtype)
+            arrays.append(array)
+        unpack(network.plan.kernels, &network.plan.layer[i], weights, &kernel[0, 0], &bias[0] if has_bias else NULL)
+    return arrays
+
+
+cdef int pack_all(Network network, list arrays, real *weights) except -1:
+    cdef Py_ssize_t i, at = 0
+    cdef const real[:, ::1] kernel
+    cdef const real[::1] bias
+    for i in range(network.plan.layers):
+        kernel = arrays[at]
+        at += 1
+        if network.plan.layer[i].bias:
+            bias = arrays[at]
+            at += 1
+        pack(network.plan.kernels, &network.plan.layer[i], &kernel[0, 0], &bias[0] if network.plan.layer[i].bias else NULL, weights)
+    return 0

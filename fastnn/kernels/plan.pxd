@@ -1,0 +1,143 @@
+# What a network compiles to: layers with their places in memory, and the phases of a training step.
+#
+# A step runs phase after phase, with a barrier after each; within a phase, threads share rows or tiles and never wait. A plain
+# network has two phases (rows, tiles); whatever couples rows or tiles adds phases, so the executor only ever sees this list.
+from libc.stdint cimport int64_t
+
+from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_kernels
+
+cdef enum:
+    MAX_COLUMNS = 16      # loss and metrics
+    SUM_ROWS = 256        # sums over rows are taken in blocks of so many
+    TILE_BLOCK = 48       # rows of a weight panel that one job of the tile phase handles: a multiple of every tile and vector
+    COLUMN_ALIGN = 16
+
+cdef enum PhaseKind:
+    PHASE_ROWS            # each thread: strips of rows, forward, loss, backward
+    PHASE_ROWS_SUMS       # each thread: blocks of SUM_ROWS rows, and at once the weight gradients of each block
+    PHASE_TILES           # each thread: gradients of weight tiles over the batch, and the optimizer
+    PHASE_SUMS_TILES      # each thread: adds the blocks' gradients of its tiles, and the optimizer
+
+cdef struct Phase:
+    PhaseKind kind
+
+# A matrix of activations or deltas in the workspace: element (r, j) at offset + r * row + j * step.
+# Row-major (step 1) behind a wide layer: column `units` holds 1, which multiplies the bias, the rest of the row 0.
+# Unit-major (row 1) behind a narrow layer and at the output.
+cdef struct Matrix:
+    Py_ssize_t offset
+    Py_ssize_t row
+    Py_ssize_t step
+
+cdef struct Layer:
+    Py_ssize_t inputs
+    Py_ssize_t units
+    int activation
+    bint rowwise              # the activation couples a row's units
+    bint reads_input          # its derivative reads the pre-activation
+    bint bias
+    # Few units for many inputs: sums over the inputs go through 16 virtual lanes, and weights lie unit by unit.
+    bint narrow
+    bint last
+    # parameters, in elements from the start of a parameter buffer: `inputs` + 1 rows (the last one the bias) of each panel, or a
+    # row of `stride` elements for each unit of a narrow layer, whose element `inputs` is the bias
+    Py_ssize_t weights
+    Py_ssize_t stride
+    Py_ssize_t size
+    Py_ssize_t transposed     # wide layers but the first: the transposed copy, from the start of its own buffer; else -1
+    # workspace
+    Matrix x                  # input: the output of the layer before
+    Matrix z                  # pre-activation; the same as `a` unless the derivative reads it
+    Matrix a
+    Matrix d                  # gradient of the loss w.r.t. z
+    Matrix rows_x             # a narrow layer behind a narrow layer: its input once more, row-major; else offset -1
+
+# One job of the tile phase: rows [begin, end) of a panel of a wide layer, or a panel of columns of a narrow one.
+cdef struct Tile:
+    Py_ssize_t layer
+    Py_ssize_t panel
+    Py_ssize_t begin
+    Py_ssize_t end
+
+cdef struct Plan:
+    const fnn_kernels *kernels
+    Py_ssize_t layers
+    Layer *layer
+    Py_ssize_t tiles
+    Tile *tile
+    Py_ssize_t parameters     # elements of one parameter buffer (weights, or one optimizer slot)
+    Py_ssize_t transposed     # elements of the transposed copies
+    Py_ssize_t inputs
+    Py_ssize_t outputs
+    double operations         # floating-point operations of the three products, a row
+
+# What a step computes at the output, in columns: the loss first, then the metrics.
+cdef struct Objective:
+    int loss                  # index in the table of losses
+    bint fused                # it takes the pre-activation and leaves the output
+    Py_ssize_t targets        # columns of y
+    int columns
+    int metric[MAX_COLUMNS]   # of column i > 0: index in the table of metrics, or of losses
+    bint metric_is_loss[MAX_COLUMNS]
+
+# Where the rows of a batch come from. x: (n, inputs), y: (n, targets), weight: (n,) or NULL, all contiguous.
+cdef struct Source:
+    const void *x
+    const void *y
+    const void *weight
+    const int64_t *order      # row of the data at each place of the epoch; NULL: as they come
+    Py_ssize_t rows
+
+# The rest of a workspace, in elements: columns for y, weights, deltas and values, each of `capacity` rows.
+cdef struct Space:
+    Py_ssize_t capacity       # rows; the leading dimension of everything unit-major
+    Py_ssize_t strip          # rows that a thread takes through all layers at once
+    Py_ssize_t y
+    Py_ssize_t weight
+    Py_ssize_t delta
+    Py_ssize_t values         # (columns, value_rows)
+    Py_ssize_t value_rows
+    Py_ssize_t scratch        # `scratch_size` for each thread
+    Py_ssize_t scratch_size
+    Py_ssize_t partials       # gradients of each block of SUM_ROWS rows, `parameters` elements each
+    Py_ssize_t transposed
+    Py_ssize_t size
+
+cdef struct Optimizer:
+    int kind
+    int slots
+    double hyper[FNN_HYPER_MAX]
+
+# One panel of a matrix of `columns` columns cut into panels of about equal width.
+cdef struct Panel:
+    Py_ssize_t start          # first column
+    Py_ssize_t columns
+    Py_ssize_t vectors
+    Py_ssize_t last           # valid lanes of the last vector
+
+cdef inline Py_ssize_t panel_count(Py_ssize_t columns, const fnn_kernels *k) noexcept nogil:
+    cdef Py_ssize_t lanes = <Py_ssize_t>k.lanes, widest = <Py_ssize_t>k.panel_vectors
+    return ((columns + lanes - 1) // lanes + widest - 1) // widest
+
+cdef inline Panel panel_at(Py_ssize_t columns, Py_ssize_t index, const fnn_kernels *k) noexcept nogil:
+    cdef Py_ssize_t lanes = <Py_ssize_t>k.lanes, vectors = (columns + lanes - 1) // lanes
+    cdef Py_ssize_t panels = panel_count(columns, k)
+    cdef Py_ssize_t base = vectors // panels, extra = vectors % panels
+    cdef Panel p
+    p.vectors = base + (1 if index < extra else 0)
+    p.start = (index * base + (index if index < extra else extra)) * lanes
+    p.columns = p.vectors * lanes if p.start + p.vectors * lanes <= columns else columns - p.start
+    p.last = p.columns - (p.vectors - 1) * lanes
+    return p
+
+cdef inline Py_ssize_t round_up(Py_ssize_t n, Py_ssize_t multiple) noexcept nogil:
+    return (n + multiple - 1) // multiple * multiple
+
+cdef inline bint is_narrow(Py_ssize_t inputs, Py_ssize_t units) noexcept nogil:
+    # decides the order of sums, so it may depend on the layer's shape only
+    return units < 16 and inputs >= 4 * units
+
+# Share `index` of `shares` of n things, in groups of `group`.
+cdef inline Py_ssize_t share(Py_ssize_t n, Py_ssize_t index, Py_ssize_t shares, Py_ssize_t group) noexcept nogil:
+    cdef Py_ssize_t groups = (n + group - 1) // group, at = groups * index // shares * group
+    return at if at < n else n

@@ -1,0 +1,89 @@
+# What a training call does next: the words between the thread that decides and the threads that work.
+from libc.stdint cimport int64_t, uint64_t
+
+from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_barrier
+from fastnn.kernels.plan cimport MAX_COLUMNS, Objective, Optimizer, Plan, Source, Space
+
+cdef enum Action:
+    ACTION_TRAIN
+    ACTION_EVALUATE
+    ACTION_RETURN
+
+cdef enum Status:
+    STATUS_RUNNING
+    STATUS_BAD_DATA       # NaN or infinity among the inputs
+    STATUS_DIVERGED       # the loss of an epoch is not finite
+    STATUS_STOPPED        # early stopping
+
+# One step, as every thread copies it at its start.
+cdef struct Step:
+    Action action
+    Py_ssize_t start          # place in the epoch (or in the validation data)
+    Py_ssize_t rows
+    double scale              # of the deltas: one over the rows
+    double h[FNN_HYPER_MAX]
+
+# Early stopping as in Keras 3 (keras.callbacks.EarlyStopping).
+cdef struct Stopping:
+    bint active
+    int column
+    bint larger_is_better
+    double min_delta
+    Py_ssize_t patience
+    bint has_baseline
+    double baseline
+    Py_ssize_t start_from_epoch
+    bint restore
+    double best
+    Py_ssize_t best_epoch
+    Py_ssize_t wait
+    bint saved                # `best_parameters` holds something
+
+cdef struct Run:
+    const Plan *plan
+    const Space *space
+    const Objective *objective
+    Optimizer optimizer
+    void *work
+    void *parameters
+    void *best_parameters
+    Source train
+    Source validation
+    int64_t *order            # the epoch's order of rows, where shuffling
+    uint64_t seed
+    fnn_barrier barrier
+    int *bad                  # what each thread found not finite in its rows
+    int team
+    int requested
+    bint sums                 # gradients by blocks of rows (PHASE_ROWS_SUMS), not by tiles
+    Py_ssize_t batch
+    Py_ssize_t block          # rows of the workspace that belong to each thread where it works by blocks
+    # progress
+    Py_ssize_t first_epoch    # number of the first epoch, as history counts
+    Py_ssize_t epochs
+    Py_ssize_t epoch          # completed
+    Py_ssize_t position       # rows of the epoch done
+    Py_ssize_t step
+    bint validating
+    bint begun                # the epoch's order is drawn
+    int64_t iterations
+    int64_t lifetime
+    double lanes[16 * MAX_COLUMNS]
+    double training_means[MAX_COLUMNS]
+    double *logs
+    Py_ssize_t log_columns
+    Stopping stopping
+    # this call
+    Step next
+    bint pending              # `next` was worked on and is to be accounted for
+    Status status
+    int bad_found
+    Py_ssize_t epochs_wanted
+    double deadline
+    double checked
+    Py_ssize_t check_every
+    Py_ssize_t check_in
+
+cdef int decide(Run *run) noexcept nogil
+cdef void start_call(Run *run, Py_ssize_t epochs, double seconds) noexcept nogil
+cdef void means(const Run *run, Py_ssize_t rows, double *out) noexcept nogil

@@ -1,0 +1,173 @@
+"""The schedule of a training call: one thread decides between two steps what all do next.
+
+``decide`` accounts for the step that was done (row values, epoch's end, history, early stopping), and prepares the next: a batch to
+train on, a round of validation rows, or the return to Python. It is the only writer of the ``Run``; a ``Step`` is what others see.
+"""
+from libc.math cimport INFINITY, isfinite
+from libc.string cimport memcpy, memset
+
+from fastnn.kernels.csrc cimport fnn_flag_get
+from fastnn.kernels.evaluation cimport tree_sum
+from fastnn.kernels.optimizers cimport coefficients
+from fastnn.kernels.runtime cimport clock, permutation
+from fastnn.kernels.schedule cimport (
+    ACTION_EVALUATE,
+    ACTION_RETURN,
+    ACTION_TRAIN,
+    STATUS_BAD_DATA,
+    STATUS_DIVERGED,
+    STATUS_RUNNING,
+    STATUS_STOPPED,
+    Run,
+    Stopping,
+)
+
+
+cdef void start_call(Run *run, Py_ssize_t epochs, double seconds) noexcept nogil:
+    """Prepare for at most so many further epochs, and about so many seconds."""
+    run.epochs_wanted = min(run.epoch + epochs, run.epochs)
+    run.checked = clock()
+    run.deadline = run.checked + seconds
+    run.check_every = 1
+    run.check_in = 1
+    run.pending = False
+
+
+cdef void means(const Run *run, Py_ssize_t rows, double *out) noexcept nogil:
+    """out (OUT): mean of each column over `rows` rows."""
+    cdef int i
+    for i in range(run.objective.columns):
+        out[i] = tree_sum(&run.lanes[16 * i]) / <double>rows if rows > 0 else 0.0
+
+
+cdef inline void add_values(Run *run) noexcept nogil:
+    cdef Py_ssize_t i, itemsize = <Py_ssize_t>run.plan.kernels.itemsize
+    for i in range(run.objective.columns):
+        run.plan.kernels.sum_lanes(run.next.rows, <char *>run.work + (run.space.values + i * run.space.value_rows) * itemsize,
+                                   &run.lanes[16 * i])
+
+
+cdef inline bint better(const Stopping *s, double value, double reference) noexcept nogil:
+    if s.larger_is_better:
+        return value - s.min_delta > reference
+    return value + s.min_delta < reference
+
+
+cdef void remember_best(Run *run) noexcept nogil:
+    memcpy(run.best_parameters, run.parameters, run.plan.parameters * run.plan.kernels.itemsize)
+    run.stopping.saved = True
+
+
+cdef bint should_stop(Run *run, Py_ssize_t epoch, double value) noexcept nogil:
+    cdef Stopping *s = &run.stopping
+    if epoch < s.start_from_epoch:
+        return False
+    if s.restore and not s.saved:
+        remember_best(run)
+        s.best_epoch = epoch
+    s.wait += 1
+    if better(s, value, s.best):
+        s.best = value
+        s.best_epoch = epoch
+        if s.restore:
+            remember_best(run)
+        if not s.has_baseline or better(s, value, s.baseline):
+            s.wait = 0
+        return False
+    return s.wait >= s.patience and epoch > 0
+
+
+cdef void end_epoch(Run *run) noexcept nogil:
+    cdef double *log = run.logs + run.epoch * run.log_columns
+    cdef Py_ssize_t i, columns = run.objective.columns
+    for i in range(columns):
+        log[i] = run.training_means[i]
+    if run.log_columns > columns:
+        means(run, run.validation.rows, log + columns)
+    run.validating = False
+    run.begun = False
+    run.position = 0
+    run.step = 0
+    run.lifetime += 1
+    run.epoch += 1
+    if not isfinite(log[0]):
+        run.status = STATUS_DIVERGED
+    elif run.stopping.active and should_stop(run, run.first_epoch + run.epoch - 1, log[run.stopping.column]):
+        run.status = STATUS_STOPPED
+
+
+cdef void account(Run *run) noexcept nogil:
+    # the step that was just done
+    cdef int thread
+    for thread in range(run.team):
+        run.bad_found |= run.bad[thread]
+    if run.bad_found:
+        run.status = STATUS_BAD_DATA
+        return
+    add_values(run)
+    run.position += run.next.rows
+    if run.validating:
+        if run.position == run.validation.rows:
+            end_epoch(run)
+        return
+    run.iterations += 1
+    run.step += 1
+    if run.position < run.train.rows:
+        return
+    means(run, run.train.rows, run.training_means)
+    if run.log_columns == run.objective.columns:
+        end_epoch(run)
+    else:
+        run.validating = True
+        run.position = 0
+        memset(run.lanes, 0, sizeof(run.lanes))
+
+
+cdef bint out_of_time(Run *run) noexcept nogil:
+    # looking at the clock costs as much as a tiny step, so steps are counted in between
+    cdef double now
+    run.check_in -= 1
+    if run.check_in > 0:
+        return False
+    now = clock()
+    if now - run.checked < 0.5e-3 and run.check_every < 4096:
+        run.check_every *= 2
+    elif now - run.checked > 5e-3 and run.check_every > 1:
+        run.check_every //= 2
+    if run.deadline - now < 1e-3:
+        run.check_every = 1
+    run.check_in = run.check_every
+    run.checked = now
+    return now >= run.deadline
+
+
+cdef int decide(Run *run) noexcept nogil:
+    """Account for the step done, and set ``run.next``."""
+    if fnn_flag_get(&run.barrier):  # interrupted in the middle of a step
+        run.next.action = ACTION_RETURN
+        return 0
+    if run.pending:
+        run.pending = False
+        account(run)
+        if run.status != STATUS_RUNNING or run.epoch >= run.epochs_wanted or out_of_time(run):
+            run.next.action = ACTION_RETURN
+            return 0
+    elif run.status != STATUS_RUNNING or run.epoch >= run.epochs_wanted:
+        run.next.action = ACTION_RETURN
+        return 0
+    if not run.begun:
+        run.begun = True
+        memset(run.lanes, 0, sizeof(run.lanes))
+        if run.order != NULL:
+            permutation(run.seed, run.lifetime, run.train.rows, run.order)
+    run.next.start = run.position
+    if run.validating:
+        run.next.action = ACTION_EVALUATE
+        run.next.rows = min(run.block * run.team, run.validation.rows - run.position)
+    else:
+        run.next.action = ACTION_TRAIN
+        run.next.rows = min(run.batch, run.train.rows - run.position)
+        run.next.scale = 1.0 / <double>run.next.rows
+        coefficients(&run.optimizer, run.iterations + 1, run.next.h)
+    run.pending = True
+    return 0

@@ -1,0 +1,470 @@
+"""Training: the epochs of a network, in native calls that hold as many of them as nobody has to look between.
+
+Every thread runs ``run_thread``: a step is copied, its phases are worked through with a barrier after each, and thread 0 decides
+the next. A step trains on a batch (rows, then tiles) or evaluates a round of validation rows.
+"""
+import numpy as np
+
+from cython.parallel cimport parallel, threadid
+from libc.math cimport INFINITY
+from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_barrier_init, fnn_barrier_wait, fnn_flag_get, fnn_flag_set
+from fastnn.kernels.network cimport Network, State
+from fastnn.kernels.plan cimport COLUMN_ALIGN, SUM_ROWS, Plan, Source, round_up, share
+from fastnn.kernels.rows cimport rows_pass
+from fastnn.kernels.runtime cimport Arena, clock, float_flush, float_restore, real, spins_for, threads_for
+from fastnn.kernels.schedule cimport (
+    ACTION_EVALUATE,
+    ACTION_RETURN,
+    ACTION_TRAIN,
+    STATUS_BAD_DATA,
+    STATUS_DIVERGED,
+    STATUS_RUNNING,
+    STATUS_STOPPED,
+    Run,
+    Step,
+    decide,
+    means,
+    start_call,
+)
+from fastnn.kernels.team cimport team_size
+from fastnn.kernels.tiles cimport block_gradients, refresh_all, tile_cost, tiles_pass
+from fastnn.kernels.workspace cimport Workspace
+
+cdef extern from "Python.h":
+    int look_for_signals "PyErr_CheckSignals"() noexcept  # leaves the handler's exception set
+    int raise_signals "PyErr_CheckSignals"() except -1
+
+cdef enum:
+    BLOCKS_A_THREAD = 8        # from so many blocks of rows a thread on, gradients are summed by blocks
+    PARTIALS_BYTES = 64 << 20  # and only while the blocks' gradients take no more
+    TILES_A_LOOK = 16
+
+    IN_ROWS = 1                # in which phase a step was interrupted: the value of the barrier's flag
+    IN_TILES = 2
+
+cdef double LOOK_SECONDS = 0.04  # between two looks for signals within one long step
+
+
+cdef bint interrupted(Run *run, int thread, int phase) noexcept nogil:
+    # A look for signals in the middle of a long step; Python runs only if one has come.
+    cdef double now
+    if fnn_flag_get(&run.barrier):
+        return True
+    if thread != 0:
+        return False
+    now = clock()
+    if now - run.checked < LOOK_SECONDS:
+        return False
+    run.checked = now
+    with gil:
+        if look_for_signals() == 0:
+            return False
+    fnn_flag_set(&run.barrier, phase)
+    return True
+
+
+cdef void rows_share(Run *run, const Step *step, real *work, real *weights, real *transposed, int thread, int team) noexcept nogil:
+    # PHASE_ROWS or PHASE_ROWS_SUMS: this thread's rows, at most SUM_ROWS between two looks for signals
+    cdef bint train = step.action == ACTION_TRAIN, by_block = run.sums and train
+    cdef const Source *source = &run.train if train else &run.validation
+    cdef Py_ssize_t first, last, n, at, group
+    group = SUM_ROWS if by_block else COLUMN_ALIGN
+    first = share(step.rows, thread, team, group)
+    last = share(step.rows, thread + 1, team, group)
+    run.bad[thread] = 0
+    while first < last:
+        n = min(<Py_ssize_t>SUM_ROWS, last - first)
+        if not train:
+            n = min(n, run.block)
+        at = first if train and not by_block else thread * run.block
+        run.bad[thread] |= rows_pass(run.plan, run.space, run.objective, work, weights, transposed, source, step.start + first, at, n,
+                                     first, step.scale, train, thread)
+        if by_block:
+            block_gradients(run.plan, work, at, n, work + run.space.partials + first // SUM_ROWS * run.plan.parameters)
+        first += n
+        if first < last and interrupted(run, thread, IN_ROWS):
+            return
+
+
+cdef void tiles_share(Run *run, const Step *step, real *work, real *parameters, real *transposed, Py_ssize_t first, Py_ssize_t last,
+                      int thread) noexcept nogil:
+    # PHASE_TILES or PHASE_SUMS_TILES: this thread's tiles
+    cdef real h[FNN_HYPER_MAX]
+    cdef Py_ssize_t blocks = (step.rows + SUM_ROWS - 1) // SUM_ROWS if run.sums else 0, n
+    cdef int i
+    for i in range(FNN_HYPER_MAX):
+        h[i] = <real>step.h[i]
+    while first < last:
+        n = min(<Py_ssize_t>TILES_A_LOOK, last - first)
+        tiles_pass(run.plan, run.space, &run.optimizer, work, parameters, transposed, h, step.rows, blocks, first, first + n, thread)
+        first += n
+        if first < last and interrupted(run, thread, IN_TILES):
+            return
+
+
+cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept nogil:
+    cdef real *work = <real *>run.work
+    cdef real *transposed = work + run.space.transposed
+    cdef Py_ssize_t first, last
+    cdef Step step
+    cdef int spins = spins_for(team), other, bad
+    cdef uint64_t state = float_flush()
+    tile_range(run.plan, thread, team, &first, &last)
+    if thread == 0:
+        run.team = team
+    while True:
+        if thread == 0:
+            decide(run)
+        fnn_barrier_wait(&run.barrier, team, spins)
+        step = run.next
+        if step.action == ACTION_RETURN:
+            break
+        rows_share(run, &step, work, parameters, transposed, thread, team)
+        fnn_barrier_wait(&run.barrier, team, spins)
+        if fnn_flag_get(&run.barrier) == IN_ROWS:  # set before the barrier, so all see it; IN_TILES waits for the next step
+            break
+        if step.action == ACTION_TRAIN:
+            bad = 0
+            for other in range(team):
+                bad |= run.bad[other]
+            if bad == 0:
+                tiles_share(run, &step, work, parameters, transposed, first, last, thread)
+    float_restore(state)
+
+
+cdef void tile_range(const Plan *plan, int thread, int team, Py_ssize_t *first, Py_ssize_t *last) noexcept nogil:
+    # tiles [first, last) (OUT) of one thread: a tile belongs to the thread in whose share of the total cost its middle lies
+    cdef double total = 0, before = 0, cost
+    cdef Py_ssize_t i
+    cdef int owner
+    first[0] = plan.tiles
+    last[0] = plan.tiles
+    for i in range(plan.tiles):
+        total += tile_cost(plan, i)
+    for i in range(plan.tiles):
+        cost = tile_cost(plan, i)
+        owner = <int>((before + cost / 2) / total * team)
+        if owner >= thread and first[0] == plan.tiles:
+            first[0] = i
+        if owner > thread:
+            last[0] = i
+            break
+        before += cost
+
+
+cdef class Training:
+    """One ``fit``: data, schedule and the working copy of a network's parameters.
+
+    Parameters
+    ----------
+    network : Network
+        Compiled.
+    x : ndarray, shape (rows, inputs)
+        C-contiguous, aligned, of the network's dtype, as everything below.
+    y : ndarray, shape (rows, outputs), or (rows, 1) class numbers for a sparse loss
+    batch_size : int
+        Rows of a step.
+    shuffle : bool
+        Whether each epoch draws a new order, a function of `seed` and the network's lifetime epoch.
+    seed : int
+    epochs : int
+        Epochs in all.
+    sample_weight : ndarray, shape (rows,), optional
+    validation : tuple (x, y, sample_weight or None), optional
+        Evaluated after each epoch.
+    num_threads : int, default 0
+        0 chooses by the cost.
+    stopping : dict, optional
+        Early stopping on a column of `logs`: ``column``, ``mode`` ("min" or "max"), ``min_delta``, ``patience``, ``baseline``,
+        ``start_from_epoch``, ``restore_best_weights``, with Keras's meaning.
+    initial_epoch : int, default 0
+        Number of the first epoch, as early stopping counts.
+
+    Raises
+    ------
+    RuntimeError
+        If the network is not compiled, or is being trained by another call.
+    ValueError
+        For shapes that do not fit the network.
+    """
+    cdef Network network
+    cdef Workspace space
+    cdef State state
+    cdef Run run_state
+    cdef object arrays
+    cdef Arena order
+    cdef Arena best_parameters
+    cdef int[::1] bad
+    cdef double[:, ::1] log_array
+    cdef readonly bint finished
+    cdef readonly bint restored
+
+    def __init__(self, Network network not None, x, y, *, Py_ssize_t batch_size, bint shuffle, seed, Py_ssize_t epochs,
+                 sample_weight=None, validation=None, int num_threads=0, stopping=None, Py_ssize_t initial_epoch=0):
+        cdef Run *run = &self.run_state
+        cdef Py_ssize_t blocks = 0, capacity, rows
+        cdef int threads
+        if network.compiled is None:
+            raise RuntimeError("compile the network before training it")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        memset(run, 0, sizeof(Run))
+        self.network = network
+        self.arrays = (x, y, sample_weight, validation)
+        self.set_source(&run.train, x, y, sample_weight, "")
+        if validation is not None:
+            self.set_source(&run.validation, validation[0], validation[1], validation[2], "validation ")
+        rows = run.train.rows
+        run.batch = min(batch_size, rows)
+        threads = threads_for(network.plan.operations * run.batch, (run.batch + 15) // 16, num_threads)
+        if run.batch > SUM_ROWS:
+            blocks = (run.batch + SUM_ROWS - 1) // SUM_ROWS
+            run.sums = blocks >= BLOCKS_A_THREAD * threads and blocks * network.plan.parameters * network.itemsize <= PARTIALS_BYTES
+        run.block = 0
+        if validation is not None:
+            run.block = min(<Py_ssize_t>SUM_ROWS, round_up((run.validation.rows + threads - 1) // threads, COLUMN_ALIGN))
+        if run.sums:
+            run.block = SUM_ROWS
+        capacity = max(threads * run.block, 0 if run.sums else run.batch)
+        self.space = network.workspace(capacity, threads, max(run.batch, threads * run.block), blocks if run.sums else 0, True)
+        self.state = network.copy_state(network.state)
+        self.log_array = np.zeros((epochs, network.objective.columns * (2 if validation is not None else 1)))
+        self.bad = np.zeros(threads, np.intc)
+        if shuffle and rows > 1:
+            self.order = Arena(rows * sizeof(int64_t))
+            run.order = <int64_t *>self.order.base
+            run.train.order = run.order
+        run.plan = &self.space.plan
+        run.space = &self.space.space
+        run.objective = &network.objective
+        run.work = self.space.arena.base
+        run.parameters = self.state.arena.base
+        run.bad = &self.bad[0]
+        run.seed = <uint64_t>(int(seed) & 0xFFFFFFFFFFFFFFFF)
+        run.requested = threads
+        run.epochs = epochs
+        run.first_epoch = initial_epoch
+        run.iterations = self.state.iterations
+        run.lifetime = self.state.epochs
+        run.log_columns = self.log_array.shape[1]
+        run.logs = &self.log_array[0, 0] if epochs > 0 else NULL
+        fnn_barrier_init(&run.barrier)
+        if stopping is not None:
+            self.set_stopping(stopping)
+        if network.training is not None:
+            raise RuntimeError("this network is being trained by another call; wait for it to end")
+        network.training = self
+        if network.dtype == "float32":
+            prepare[float](run, <float *>run.parameters)
+        else:
+            prepare[double](run, <double *>run.parameters)
+
+    cdef set_source(self, Source *source, x, y, weight, str label):
+        # pointers only; `arrays` keeps the arrays alive
+        cdef Network network = self.network
+        for name, array, shape in ((label + "x", x, (len(x), network.plan.inputs)), (label + "y", y, (len(x), network.objective.targets)),
+                                   (label + "sample_weight", weight, (len(x),))):
+            if array is None and array is weight:
+                continue
+            if array.shape != shape or array.dtype != network.dtype or not (array.flags.c_contiguous and array.flags.aligned):
+                raise ValueError(f"{name} has shape {array.shape} and dtype {array.dtype}; expected a C-contiguous, aligned array of shape "
+                                 f"{shape} and dtype {network.dtype}")
+        if len(x) == 0:
+            raise ValueError(f"{label}x has no rows")
+        source.rows = len(x)
+        source.x = <const void *><size_t>x.ctypes.data
+        source.y = <const void *><size_t>y.ctypes.data
+        source.weight = <const void *><size_t>weight.ctypes.data if weight is not None else NULL
+        source.order = NULL
+
+    cdef set_stopping(self, stopping):
+        cdef Run *run = &self.run_state
+        run.stopping.active = True
+        run.stopping.column = stopping["column"]
+        if not 0 <= run.stopping.column < run.log_columns:
+            raise ValueError(f"stopping column {stopping['column']} is not one of the {run.log_columns} columns recorded")
+        run.stopping.larger_is_better = stopping["mode"] == "max"
+        run.stopping.min_delta = abs(stopping.get("min_delta", 0.0))
+        run.stopping.patience = stopping.get("patience", 0)
+        run.stopping.has_baseline = stopping.get("baseline") is not None
+        run.stopping.baseline = stopping["baseline"] if run.stopping.has_baseline else 0.0
+        run.stopping.start_from_epoch = stopping.get("start_from_epoch", 0)
+        run.stopping.restore = stopping.get("restore_best_weights", False)
+        run.stopping.best = -INFINITY if run.stopping.larger_is_better else INFINITY
+        if run.stopping.restore:
+            self.best_parameters = Arena(self.network.plan.parameters * self.network.itemsize)
+            run.best_parameters = self.best_parameters.base
+
+    def run(self, Py_ssize_t max_epochs, double seconds):
+        """Train on, without the GIL, and publish.
+
+        Parameters
+        ----------
+        max_epochs : int
+            Return after so many further epochs at the latest.
+        seconds : float
+            Return at the first step's end after so many seconds; 0 means after one step.
+
+        Returns
+        -------
+        int
+            Epochs completed in this call.
+
+        Raises
+        ------
+        ValueError
+            If NaN or infinity is found in the data; nothing of this training is published from then on.
+        FloatingPointError
+            If the loss of an epoch, or a weight, is not finite; what was published last stays.
+        KeyboardInterrupt
+            Or whatever a signal handler raises; a step's end is published first where there is one.
+        """
+        cdef Run *run = &self.run_state
+        cdef Py_ssize_t before = run.epoch
+        if self.finished:
+            return 0
+        run.optimizer = self.network.optimizer
+        start_call(run, max_epochs, seconds)
+        try:
+            if self.network.dtype == "float32":
+                run_team[float](run, <float *>run.parameters)
+            else:
+                run_team[double](run, <double *>run.parameters)
+        except BaseException:
+            self.close()
+            raise
+        if run.status == STATUS_BAD_DATA or run.status == STATUS_DIVERGED:
+            self.close()
+            self.raise_status()
+        if run.epoch >= run.epochs or run.status == STATUS_STOPPED:
+            self.finished = True
+            if run.stopping.restore and run.stopping.saved:
+                memcpy(run.parameters, run.best_parameters, run.plan.parameters * run.plan.kernels.itemsize)
+                self.restored = True
+        self.publish()
+        if self.finished:
+            self.close()
+        try:
+            raise_signals()
+        except BaseException:
+            self.close()
+            raise
+        return run.epoch - before
+
+    def raise_status(self):
+        cdef Run *run = &self.run_state
+        if run.status == STATUS_DIVERGED:
+            loss = self.log_array[run.epoch - 1, 0]
+            raise FloatingPointError(
+                f"the loss became {loss} in epoch {run.first_epoch + run.epoch}; the model keeps its last finite weights. "
+                "Try a smaller learning rate, scaled inputs, or gradient clipping")
+        x, y, weight, validation = self.arrays
+        label = ""
+        if run.validating:
+            (x, y, weight), label = validation, "validation "
+        for name, array in (("x", x), ("y", y), ("sample_weight", weight)):
+            if array is None:
+                continue
+            for row in range(len(array)):
+                if not np.isfinite(array[row]).all():
+                    raise ValueError(f"{label}{name} contains NaN or infinity (first in row {row}); remove or replace such values first")
+        raise ValueError("the data contained NaN or infinity while it was read")
+
+    def publish(self):
+        """Make the parameters as they are now what everybody sees.
+
+        Raises
+        ------
+        FloatingPointError
+            If a parameter is not finite; nothing is published then.
+        """
+        cdef Run *run = &self.run_state
+        cdef State published
+        if not run.plan.kernels.all_finite(run.plan.parameters, run.parameters):
+            self.close()
+            raise FloatingPointError(
+                f"a weight is no longer finite in epoch {run.first_epoch + run.epoch + 1}; the model keeps its last finite weights. "
+                "Try a smaller learning rate, scaled inputs, or gradient clipping")
+        self.state.iterations = run.iterations
+        self.state.epochs = run.lifetime
+        if self.finished:
+            self.network.publish(self.state)
+        else:
+            published = self.network.copy_state(self.state)
+            self.network.publish(published)
+
+    def close(self):
+        """End this training; the network may be trained by another call from now on."""
+        self.finished = True
+        if self.network.training is self:
+            self.network.training = None
+
+    def partial_logs(self):
+        """Running means of loss and metrics over the rows of the current epoch."""
+        cdef double now[64]
+        cdef Run *run = &self.run_state
+        if run.validating:
+            return np.array([run.training_means[i] for i in range(run.objective.columns)])
+        means(run, run.position, now)
+        return np.array([now[i] for i in range(run.objective.columns)])
+
+    @property
+    def logs(self):
+        """History so far, shape (epochs completed, columns): loss, metrics, and the same of the validation data."""
+        return np.asarray(self.log_array)[:self.run_state.epoch]
+
+    @property
+    def epoch(self):
+        """Epochs completed."""
+        return self.run_state.epoch
+
+    @property
+    def step(self):
+        """Steps done in the current epoch."""
+        return self.steps if self.run_state.validating else self.run_state.step
+
+    @property
+    def steps(self):
+        """Steps of an epoch."""
+        return (self.run_state.train.rows + self.run_state.batch - 1) // self.run_state.batch
+
+    @property
+    def threads(self):
+        """Threads that really ran, in the last call."""
+        return self.run_state.team
+
+    @property
+    def stopped(self):
+        """Whether early stopping ended the training."""
+        return self.run_state.status == STATUS_STOPPED
+
+    @property
+    def best_epoch(self):
+        """Number of the epoch with the best monitored value."""
+        return self.run_state.stopping.best_epoch
+
+    @property
+    def best(self):
+        """The best monitored value."""
+        return self.run_state.stopping.best
+
+
+cdef void prepare(Run *run, real *parameters) noexcept nogil:
+    cdef uint64_t state = float_flush()
+    refresh_all(run.plan, parameters, <real *>run.work + run.space.transposed)
+    float_restore(state)
+
+
+cdef int run_team(Run *run, real *parameters) except -1:
+    if run.requested == 1:
+        with nogil:
+            run_thread(run, parameters, 0, 1)
+    else:
+        with nogil, parallel(num_threads=run.requested):
+            run_thread(run, parameters, threadid(), team_size())
+    if fnn_flag_get(&run.barrier):
+        return -1  # the handler's exception is set
+    return 0

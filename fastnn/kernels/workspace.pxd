@@ -1,0 +1,16 @@
+from fastnn.kernels.plan cimport Matrix, Plan, Space
+from fastnn.kernels.runtime cimport Arena
+
+
+cdef class Workspace:
+    """A plan laid out in memory for so many rows and threads."""
+    cdef Plan plan
+    cdef Space space
+    cdef Arena arena
+    cdef Arena tables
+    cdef Arena network_tables
+    cdef readonly int threads
+
+    cdef int lay_out(self, const Plan *plan, Py_ssize_t rows, Py_ssize_t value_rows, int columns, Py_ssize_t targets, Py_ssize_t blocks,
+                     bint train) except -1
+    cdef set_ones(self, Matrix m, Py_ssize_t column)

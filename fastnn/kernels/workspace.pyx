@@ -1,0 +1,102 @@
+"""Where the matrices of a running network lie: one arena, laid out for so many rows and threads."""
+from libc.string cimport memcpy
+
+from fastnn.kernels.plan cimport COLUMN_ALIGN, TILE_BLOCK, Layer, Matrix, Plan, round_up
+from fastnn.kernels.runtime cimport Arena
+
+cdef enum:
+    STRIP_BYTES = 256 << 10   # what a strip's activations and deltas may take: a share of the second-level cache
+    STRIP_ROWS = 48
+
+
+cdef Py_ssize_t leading_dimension(Py_ssize_t columns, Py_ssize_t itemsize) noexcept:
+    # room for the column of ones and whole vectors; not a multiple of 512 bytes, or rows share their place in the cache
+    cdef Py_ssize_t ld = round_up(columns + 1, COLUMN_ALIGN)
+    if ld * itemsize % 512 == 0:
+        ld += COLUMN_ALIGN
+    return ld
+
+
+cdef class Workspace:
+    def __init__(self, Arena tables, int threads):
+        self.network_tables = tables  # the plan's tiles stay there
+        self.threads = threads
+
+    cdef int lay_out(self, const Plan *plan, Py_ssize_t rows, Py_ssize_t value_rows, int columns, Py_ssize_t targets, Py_ssize_t blocks,
+                     bint train) except -1:
+        """Sizes first, then one allocation: room for `rows` rows, `columns` values of each of `value_rows` rows, `blocks` partial gradients."""
+        cdef Py_ssize_t i, at = 0, ld, capacity, deepest = 0, row_size = 0, itemsize = <Py_ssize_t>plan.kernels.itemsize
+        cdef Layer *layer
+        cdef Matrix x
+        cdef bint columns_major
+        self.plan = plan[0]
+        self.tables = Arena(self.plan.layers * sizeof(Layer))
+        memcpy(self.tables.base, plan.layer, self.plan.layers * sizeof(Layer))
+        self.plan.layer = <Layer *>self.tables.base
+        capacity = round_up(rows, COLUMN_ALIGN)
+        self.space.capacity = capacity
+
+        ld = leading_dimension(self.plan.inputs, itemsize)
+        x = [at, ld, 1]
+        at += capacity * ld
+        row_size = ld
+        for i in range(self.plan.layers):
+            layer = &self.plan.layer[i]
+            layer.x = x
+            layer.rows_x.offset = -1
+            columns_major = layer.narrow or layer.last
+            ld = leading_dimension(layer.units, itemsize)
+            if layer.narrow and x.step != 1:
+                layer.rows_x = [at, leading_dimension(layer.inputs, itemsize), 1]
+                at += capacity * layer.rows_x.row
+            layer.a = [at, 1, capacity] if columns_major else [at, ld, 1]
+            at += capacity * ((layer.units + 1) if columns_major else ld)
+            layer.z = layer.a
+            if layer.reads_input:
+                layer.z.offset = at
+                at += capacity * (layer.units if columns_major else ld)
+            layer.d = [at, 1, capacity] if layer.narrow else [at, ld, 1]
+            if train or (layer.last and not layer.narrow):  # a wide last layer's products pass through its deltas
+                at += capacity * (layer.units if layer.narrow else ld)
+            row_size += 2 * ld
+            deepest = max(deepest, layer.units, layer.inputs)
+            x = layer.a
+        self.space.y = at
+        at += capacity * targets
+        self.space.weight = at
+        at += capacity
+        self.space.delta = at
+        at += capacity * self.plan.outputs
+        self.space.values = at
+        self.space.value_rows = round_up(value_rows, COLUMN_ALIGN)
+        at = round_up(at + self.space.value_rows * columns, COLUMN_ALIGN)
+        self.space.strip = max(<Py_ssize_t>STRIP_ROWS, STRIP_BYTES // (row_size * itemsize) // STRIP_ROWS * STRIP_ROWS)
+        self.space.strip = min(self.space.strip, capacity)
+        self.space.scratch = at
+        self.space.scratch_size = round_up(max(
+            2 * deepest * COLUMN_ALIGN, self.space.strip * COLUMN_ALIGN,
+            TILE_BLOCK * <Py_ssize_t>(self.plan.kernels.lanes * self.plan.kernels.panel_vectors)), 64) + 64
+        at += self.threads * self.space.scratch_size
+        self.space.partials = at
+        at += blocks * self.plan.parameters
+        self.space.transposed = at
+        at += self.plan.transposed if train else 0
+        self.space.size = at
+        if at < 0 or at > (<Py_ssize_t>1 << 46):
+            raise MemoryError("the network and this batch size need more memory than can be addressed")
+        self.arena = Arena(at * itemsize)
+        for i in range(self.plan.layers):
+            layer = &self.plan.layer[i]
+            self.set_ones(layer.x, layer.inputs)
+            if layer.rows_x.offset >= 0:
+                self.set_ones(layer.rows_x, layer.inputs)
+        return 0
+
+    cdef set_ones(self, Matrix m, Py_ssize_t column):
+        # what multiplies the bias; never written again
+        cdef Py_ssize_t r
+        for r in range(self.space.capacity):
+            if self.plan.kernels.itemsize == 4:
+                (<float *>self.arena.base)[m.offset + r * m.row + column * m.step] = 1
+            else:
+                (<double *>self.arena.base)[m.offset + r * m.row + column * m.step] = 1

@@ -1,0 +1,239 @@
+"""What all layers share: name, dtype, weights, and building at the first known input shape."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastnn import constraints, initializers, regularizers
+from fastnn.config import standard_dtype
+from fastnn.names import automatic, check
+from fastnn.registry import Configured
+from fastnn.variables import Variable
+
+Shape = tuple[int | None, ...]
+
+
+class Layer(Configured):
+    """Base class of the layers.
+
+    Parameters
+    ----------
+    activity_regularizer : None
+        Not supported yet.
+    trainable : bool
+    dtype : {"float32", "float64"}, optional
+        By default ``config.floatx()``. All layers of a model have the same.
+    autocast : bool
+        Accepted for Keras's sake; input is always cast to the model's dtype.
+    name : str, optional
+        By default ``dense``, ``dense_1``, ...
+    input_dim, input_shape : int, tuple of int
+        For the first layer of a model, instead of an ``Input`` before it.
+    """
+
+    def __init__(
+        self,
+        *,
+        activity_regularizer: None = None,
+        trainable: bool = True,
+        dtype: Any = None,
+        autocast: bool = True,
+        name: str | None = None,
+        **kwargs: Any,
+    ):
+        kind = type(self).__name__
+        shape = kwargs.pop("input_shape", None)
+        columns = kwargs.pop("input_dim", None)
+        if kwargs:
+            raise TypeError(f"{kind} takes no argument {', '.join(map(repr, kwargs))}.")
+        if columns is not None:
+            shape = (columns,)
+        regularizers.get(activity_regularizer, "activity_regularizer")
+        if not isinstance(trainable, bool | np.bool_):
+            raise TypeError(f"{kind}: trainable must be True or False, got {trainable!r}.")
+        self.input_shape_argument = None if shape is None else standard_shape(shape, f"{kind}: input_shape")
+        self._dtype = standard_dtype(dtype)
+        self.name = automatic(kind) if name is None else check(name, kind)
+        self.autocast = bool(autocast)
+        self.activity_regularizer = None
+        self.built = False
+        self.path: str | None = None
+        self._input_shape: Shape | None = None
+        self._trainable = bool(trainable)
+        self._weights: list[Variable] = []
+
+    # To be defined by subclasses -------------------------------------------------------------------------------------
+
+    def build(self, input_shape: Shape) -> None:
+        """Create the weights for inputs of ``input_shape`` (the first element, the rows, is None)."""
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Return the shape that comes out where ``input_shape`` goes in."""
+        return tuple(input_shape)
+
+    def check_input(self, input_shape: Shape) -> None:
+        """Raise ValueError where the layer cannot take inputs of this shape."""
+
+    def plan(self) -> list[tuple]:
+        """Return the operations of the compiled network that the layer consists of."""
+        raise NotImplementedError(
+            f"Layer {self.name!r} is a {type(self).__name__}: layers of your own have no compiled counterpart. Use those of "
+            "fastnn.layers, or write the training loop with fastnn.kernels."
+        )
+
+    def call(self, x: np.ndarray) -> np.ndarray:
+        """Return the layer's output for rows ``x``."""
+        raise NotImplementedError
+
+    # Building ----------------------------------------------------------------------------------------------------------
+
+    def build_in(self, input_shape: Shape, parent: str = "") -> None:
+        """Build with paths below ``parent``, or check that the layer was built for this shape."""
+        if self.built:
+            if self._input_shape is not None and self._input_shape[1:] != tuple(input_shape)[1:]:
+                raise ValueError(
+                    f"Layer {self.name!r} was built for inputs of shape {self._input_shape}, but gets {tuple(input_shape)}."
+                )
+            return
+        self.check_input(tuple(input_shape))
+        self.path = f"{parent}/{self.name}" if parent else self.name
+        self.build(tuple(input_shape))
+        self._input_shape = tuple(input_shape)
+        self.built = True
+
+    def add_weight(
+        self, shape: tuple[int, ...], initializer: Any, name: str, trainable: bool = True, regularizer: Any = None,
+        constraint: Any = None,
+    ) -> Variable:  # fmt: skip
+        """Create a Variable of this layer."""
+        regularizers.get(regularizer, f"{name}_regularizer")
+        constraints.get(constraint, f"{name}_constraint")
+        path = f"{self.path or self.name}/{name}"
+        initializer = initializers.get(initializer, f"{name}_initializer")
+        value = np.array(initializer(shape, dtype=self.dtype), dtype=self.dtype, order="C")
+        if value.shape != tuple(shape):
+            raise ValueError(f"{path}: the initializer returned shape {value.shape}, but {tuple(shape)} was asked for.")
+        variable = Variable(value, name, path, trainable)
+        self._weights.append(variable)
+        return variable
+
+    def __call__(self, x: Any) -> np.ndarray:
+        """Return the layer's output for rows ``x``, building it first if need be."""
+        from fastnn import data
+
+        x = data.rows(x, "x", np.dtype(self.dtype))
+        self.check_input(x.shape) if self.built else self.build_in((None, *x.shape[1:]))
+        return self.call(x)
+
+    # Weights -----------------------------------------------------------------------------------------------------------
+
+    @property
+    def trainable(self) -> bool:
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for v in self._weights:
+            v.trainable = self._trainable
+
+    @property
+    def weights(self) -> list[Variable]:
+        return list(self._weights)
+
+    @property
+    def variables(self) -> list[Variable]:
+        return self.weights
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        return [v for v in self.weights if v.trainable] if self.trainable else []
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        trainable = {id(v) for v in self.trainable_weights}
+        return [v for v in self.weights if id(v) not in trainable]
+
+    @property
+    def trainable_variables(self) -> list[Variable]:
+        return self.trainable_weights
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        return self.non_trainable_weights
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Return copies of the weights, in the order of ``weights``."""
+        return [v.numpy() for v in self.weights]
+
+    def set_weights(self, weights: Any) -> None:
+        """Replace the weights by arrays as `get_weights` returns them; on any error none is replaced."""
+        variables = self.weights
+        try:
+            arrays = list(weights)
+        except TypeError:
+            raise TypeError(f"weights must be a list of arrays, got {type(weights).__name__}.") from None
+        if len(arrays) != len(variables):
+            built = "" if self.built else " It is not built yet: its weights come with the first data, or with build()."
+            raise ValueError(f"{self.name!r} has {len(variables)} weights, but {len(arrays)} arrays were given.{built}")
+        converted = [v.convert(a) for v, a in zip(variables, arrays, strict=True)]
+        for v, a in zip(variables, converted, strict=True):
+            v.replace(a)
+
+    def count_params(self) -> int:
+        """Return the number of weights, counting single numbers."""
+        if not self.built:
+            raise ValueError(f"{self.name!r} is not built yet: its weights come with the first data, or with build(input_shape).")
+        return sum(math.prod(v.shape) for v in self.weights)
+
+    # Shapes and configuration ------------------------------------------------------------------------------------------
+
+    @property
+    def input_shape(self) -> Shape | None:
+        """Shape of the input, ``(None, columns)``; None before the layer is built."""
+        return self._input_shape
+
+    @property
+    def output_shape(self) -> Shape | None:
+        """Shape of the output; None before the layer is built."""
+        return None if self._input_shape is None else self.compute_output_shape(self._input_shape)
+
+    @property
+    def dtype(self) -> str:
+        return self._dtype
+
+    @property
+    def compute_dtype(self) -> str:
+        return self.dtype
+
+    @property
+    def variable_dtype(self) -> str:
+        return self.dtype
+
+    def get_config(self) -> dict[str, Any]:
+        return {"name": self.name, "trainable": self._trainable, "dtype": dtype_config(self.dtype)}
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        return None if self._input_shape is None else {"input_shape": self._input_shape}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, built={self.built}>"
+
+
+def dtype_config(dtype: str) -> dict[str, Any]:
+    """Return Keras's serialised dtype policy."""
+    return {"module": "keras", "class_name": "DTypePolicy", "config": {"name": dtype}, "registered_name": None}
+
+
+def standard_shape(shape: Any, what: str) -> Shape:
+    """Return a tuple of positive ints and Nones, or raise what is wrong with ``shape``."""
+    if isinstance(shape, str) or not hasattr(shape, "__iter__"):
+        hint = f" For rows of {shape} numbers write ({shape},)." if isinstance(shape, int) else ""
+        raise ValueError(f"{what} must be a tuple, got {shape!r}.{hint}")
+    found = []
+    for n in shape:
+        if n is not None and (isinstance(n, bool) or not hasattr(n, "__index__") or n < 1):
+            raise ValueError(f"{what} must consist of positive whole numbers, got {tuple(shape)!r}.")
+        found.append(None if n is None else int(n))
+    return tuple(found)

@@ -1,0 +1,49 @@
+"""Optimizers, by name or object (``keras.optimizers``)."""
+
+from typing import Any
+
+from fastnn.optimizers.adam import Adam
+from fastnn.optimizers.optimizer import Optimizer
+from fastnn.optimizers.sgd import SGD
+from fastnn.registry import Registry, parse, serialize as _serialize
+
+__all__ = ["SGD", "Adam", "Optimizer", "deserialize", "get", "serialize"]
+
+_CLASSES = (Adam, SGD)
+# By compiled name, and listed in messages; a config states the class name.
+TABLE: dict[str, type[Optimizer]] = {c.native: c for c in _CLASSES}
+OPTIMIZERS = Registry(
+    "optimizer",
+    "keras.optimizers",
+    {**TABLE, **{c.__name__: c for c in _CLASSES}},
+    later="adadelta adafactor adagrad adamax adamw ftrl lamb lion muon nadam rmsprop lossscaleoptimizer schedulefreeadamw",
+)
+
+
+def get(identifier: Any, argument: str = "optimizer") -> Any:
+    """Return the optimizer that a name (in any case), config or object stands for; None for None."""
+    if identifier is None or isinstance(identifier, Optimizer):
+        return identifier
+    if isinstance(identifier, str):
+        known = identifier if identifier in OPTIMIZERS else identifier.lower()
+        if known not in OPTIMIZERS and known not in OPTIMIZERS.later:
+            known = identifier  # the message shows what was written
+        return OPTIMIZERS.make(known, argument)
+    if isinstance(identifier, dict):
+        return deserialize(identifier)
+    if isinstance(identifier, type) and issubclass(identifier, Optimizer):
+        raise TypeError(f"{argument} is the class {identifier.__name__}; make an object of it: {identifier.__name__}().")
+    raise TypeError(f"{argument} must be a name or an Optimizer, got {identifier!r} of type {type(identifier).__name__}.")
+
+
+def serialize(optimizer: Any) -> Any:
+    """Return Keras's serialised form of an optimizer."""
+    return _serialize(optimizer, OPTIMIZERS)
+
+
+def deserialize(config: Any, custom_objects: dict | None = None) -> Any:
+    """Return the optimizer of a serialised form."""
+    name, inner = parse(config, "optimizer")
+    if name not in OPTIMIZERS and name not in (custom_objects or ()):
+        name = name.lower()  # Keras reads built-in names in any case
+    return OPTIMIZERS.make({"class_name": name, "config": inner}, "optimizer", custom_objects)

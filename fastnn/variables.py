@@ -1,0 +1,153 @@
+"""Weights. A `Variable` knows its value, or which network holds a fresher copy.
+
+Training changes a network's packed weights, thousands of times a second; a Variable is only told that the network is its home
+now, and fetches the value when somebody reads it. Several models may share Variables (``Sequential(model.layers[:-1])``):
+whoever changes one marks the other networks that use it as stale, which costs them a look at a flag before each use.
+"""
+
+import threading
+import weakref
+from typing import Any
+
+import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
+
+# Guards which copy is the fresh one, never the copying itself.
+STATE = threading.RLock()
+
+
+class Variable(NDArrayOperatorsMixin):
+    """An array of weights of a layer.
+
+    Reads like a read-only NumPy array (``np.asarray(v)``, ``v[0]``, ``v + 1``); change it with `assign`.
+
+    Attributes
+    ----------
+    name : str
+        ``"kernel"``, ``"bias"``, ...
+    path : str
+        ``"model/layer/kernel"``.
+    shape : tuple of int
+    dtype : str
+    trainable : bool
+    """
+
+    __slots__ = ("__weakref__", "_home", "_users", "_value", "dtype", "name", "path", "shape", "trainable")
+
+    def __init__(self, value: np.ndarray, name: str, path: str, trainable: bool = True):
+        self._value = _frozen(value)
+        self._home: Any = None  # the engine with a fresher copy
+        self._users: list[weakref.ref] = []  # engines that use this variable
+        self.name = name
+        self.path = path
+        self.shape = value.shape
+        self.dtype = value.dtype.name
+        self.trainable = trainable
+
+    @property
+    def value(self) -> np.ndarray:
+        """The current value, read-only."""
+        home = self._home
+        if home is not None:
+            home.pull()
+        return self._value
+
+    def numpy(self) -> np.ndarray:
+        """Return a copy of the current value."""
+        return self.value.copy()
+
+    def assign(self, value: Any) -> "Variable":
+        """Replace the value, here and in every model that uses this variable."""
+        self.replace(self.convert(value))
+        return self
+
+    def convert(self, value: Any) -> np.ndarray:
+        """Return ``value`` as an array that can replace this variable's, or raise what is wrong with it."""
+        try:
+            array = np.array(value, dtype=self.dtype, order="C")
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{self.path}: the new value is not an array of numbers ({error}).") from None
+        if array.shape != self.shape:
+            raise ValueError(f"{self.path} has shape {self.shape}, but the new value has shape {array.shape}.")
+        return array
+
+    def replace(self, array: np.ndarray) -> None:
+        """Take over an array that `convert` returned."""
+        with STATE:
+            users = self.users()
+            for user in users:
+                if user.training is not None and user.trainer != threading.get_ident():
+                    raise RuntimeError(f"{self.path} is being trained by another thread; wait for that to end.")
+            self._value = _frozen(array)
+            self._home = None
+            for user in users:
+                user.stale = True
+
+    # Networks ------------------------------------------------------------------------------------------------------------
+
+    def users(self) -> list[Any]:
+        """Return the engines that use this variable."""
+        found = [engine for engine in (ref() for ref in self._users) if engine is not None]
+        if len(found) < len(self._users):
+            self._users = [ref for ref in self._users if ref() is not None]
+        return found
+
+    def add_user(self, engine: Any) -> None:
+        with STATE:
+            self._users = [ref for ref in self._users if ref() is not None]
+            self._users.append(weakref.ref(engine))
+
+    @property
+    def home(self) -> Any:
+        """The engine that has a fresher copy than ``value`` had when last read, or None."""
+        return self._home
+
+    def move(self, engine: Any) -> None:
+        """Note that ``engine`` trains this variable; called with STATE held."""
+        self._home = engine
+        if len(self._users) > 1:
+            for user in self.users():
+                if user is not engine:
+                    user.stale = True
+
+    def fetch(self, array: np.ndarray) -> None:
+        """Take over the copy that the home engine fetched; called with STATE held."""
+        self._value = _frozen(array)
+
+    # Reading like an array -----------------------------------------------------------------------------------------------
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return self._value.size
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.array(self.value, dtype=dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        if any(isinstance(out, Variable) for out in kwargs.get("out", ())):
+            raise TypeError(f"{self.path} cannot be changed in place; use assign().")
+        return getattr(ufunc, method)(*(i.value if isinstance(i, Variable) else i for i in inputs), **kwargs)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.value[key]
+
+    def __len__(self) -> int:
+        return len(self._value)
+
+    def __repr__(self) -> str:
+        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, value={self.value}>"
+
+    def __getstate__(self) -> tuple:
+        return self.numpy(), self.name, self.path, self.trainable
+
+    def __setstate__(self, state: tuple) -> None:
+        self.__init__(*state)  # type: ignore[misc]
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array

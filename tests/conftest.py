@@ -1,0 +1,62 @@
+"""Fixtures and options for all tests."""
+
+import numpy as np
+import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes more than a few seconds; run with --slow")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--slow") or "slow" in (config.getoption("-m") or ""):
+        return
+    skip = pytest.mark.skip(reason="slow: run with --slow")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
+
+
+def pytest_generate_tests(metafunc):
+    # Here, not at import, so that an unbuilt tree fails in the tests that need it, with its own sentence.
+    if "isa" in metafunc.fixturenames:
+        from fastnn.kernels import runtime
+
+        metafunc.parametrize("isa", runtime.instruction_sets(), indirect=True)
+
+
+@pytest.fixture
+def isa(request):
+    """The test runs once on every instruction set that this machine has."""
+    from support import instruction_set
+
+    with instruction_set(request.param):
+        yield request.param
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    return np.dtype(request.param)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(20240607)
+
+
+@pytest.fixture(autouse=True)
+def settings_restored():
+    """Thread count and floatx are as they were after every test."""
+    yield
+    import sys
+
+    runtime = sys.modules.get("fastnn.kernels.runtime")
+    if runtime is not None:
+        runtime.set_num_threads(None)
+    config = sys.modules.get("fastnn.config")
+    if config is not None and config.floatx() != "float32":
+        config.set_floatx("float32")

@@ -1,0 +1,139 @@
+"""loss_forward and loss_backward against the oracle and central differences."""
+
+import numpy as np
+import pytest
+from oracle import EPSILON, LOSSES
+from support import AWKWARD, central_differences, instruction_set, same_bits, targets
+
+import fastnn.kernels as k
+from fastnn.kernels import runtime
+
+SHAPES = [(1, 1), (1, 2), (7, 3), (33, 17), (5, 300), (700, 5), (19, 16)]
+EVERY = pytest.mark.parametrize(("loss", "from_logits"), sorted(LOSSES))
+
+
+def case(loss, from_logits, shape, rng, dtype):
+    y = targets(loss, rng, *shape, dtype=dtype)
+    if from_logits or loss.startswith("mean"):
+        a = 3 * rng.normal(size=shape)
+    elif loss.startswith("binary"):
+        a = rng.uniform(0.01, 0.99, size=shape)
+    else:
+        a = rng.dirichlet(np.full(shape[1], 3.0), size=shape[0]) * 0.99 + 0.01 / shape[1]
+    return y, a.astype(dtype)
+
+
+@EVERY
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_matches_the_oracle(loss, from_logits, shape, dtype, isa, rng):
+    y, a = case(loss, from_logits, shape, rng, dtype)
+    rows, gradient = LOSSES[loss, from_logits](y.astype(float), a.astype(float))
+    tolerance = 60 * np.finfo(dtype).eps
+    got = k.loss_forward(loss, y, a, from_logits=from_logits)
+    assert got.shape == (shape[0],)
+    np.testing.assert_allclose(got, rows, rtol=tolerance, atol=tolerance * max(1, shape[1] / 8))
+    got = k.loss_backward(loss, y, a, from_logits=from_logits)
+    assert got.shape == a.shape
+    assert got.dtype == dtype
+    scale = np.abs(gradient).max() / shape[0]
+    np.testing.assert_allclose(got, gradient / shape[0], rtol=tolerance, atol=tolerance * scale)
+
+
+@EVERY
+def test_backward_is_the_derivative_of_forward(loss, from_logits, isa, rng):
+    y, a = case(loss, from_logits, (6, 4), rng, np.float64)
+    if not from_logits and "crossentropy" in loss and not loss.startswith("binary"):
+        a *= rng.uniform(0.5, 1.5, size=(6, 1))  # not normalised: the loss does that itself
+    (want,) = central_differences(lambda: k.loss_forward(loss, y, a, from_logits=from_logits).mean(), [a])
+    np.testing.assert_allclose(
+        k.loss_backward(loss, y, a, from_logits=from_logits), want, rtol=1e-5, atol=1e-7
+    )
+
+
+@pytest.mark.parametrize(
+    "loss", ["binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"]
+)
+def test_certain_and_wrong_is_clipped_not_infinite(loss, dtype, isa):
+    a = np.array([[1.0, 0.0], [0.0, 1.0]], dtype)
+    y = np.array([[1.0], [0.0]] if loss.startswith("sparse") else [[0.0, 1.0], [1.0, 0.0]], dtype)
+    # 1 - 1e-7 is not a float32: the nearest are 1e-7 ± 2e-8 away, which moves the logarithm by 0.2 of 16.
+    np.testing.assert_allclose(k.loss_forward(loss, y, a), -np.log(EPSILON), rtol=0.02)
+    assert np.isfinite(k.loss_backward(loss, y, a)).all()
+    right = 1 - y if loss.startswith("sparse") else y[::-1]
+    np.testing.assert_allclose(k.loss_forward(loss, right, a), 0, atol=3e-7)
+
+
+@pytest.mark.parametrize(
+    "loss", ["binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"]
+)
+def test_extreme_logits(loss, dtype, isa):
+    """From logits nothing is clipped: the loss grows with the logit, and its gradient stays in [-1, 1]."""
+    z = np.array([[1000.0, -1000.0]], dtype)
+    wrong = np.array([[1.0]] if loss.startswith("sparse") else [[0.0, 1.0]], dtype)
+    assert k.loss_forward(loss, wrong, z, from_logits=True).tolist() == [
+        1000.0 if loss.startswith("binary") else 2000.0
+    ]
+    gradient = k.loss_backward(loss, wrong, z, from_logits=True)
+    assert gradient.tolist() == ([[0.5, -0.5]] if loss.startswith("binary") else [[1, -1]])
+    right = 1 - wrong if loss.startswith("sparse") else wrong[:, ::-1]
+    assert k.loss_forward(loss, np.ascontiguousarray(right), z, from_logits=True).tolist() == [0]
+
+
+def test_mean_absolute_error_has_no_gradient_where_it_is_zero(dtype, isa):
+    y = np.array([[1.0, 2.0, 3.0, -1.0]], dtype)
+    a = np.array([[1.0, 3.0, 1.0, -1.0]], dtype)
+    assert k.loss_backward("mean_absolute_error", y, a).tolist() == [[0, 0.25, -0.25, 0]]
+
+
+@EVERY
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_same_bits_for_every_instruction_set(loss, from_logits, shape, dtype, rng):
+    y, a = case(loss, from_logits, shape, rng, dtype)
+    results = []
+    for name in runtime.instruction_sets():
+        with instruction_set(name):
+            results.append(
+                [f(loss, y, a, from_logits=from_logits) for f in (k.loss_forward, k.loss_backward)]
+            )
+    for other in results[1:]:
+        assert same_bits(results[0][0], other[0])
+        assert same_bits(results[0][1], other[1])
+
+
+@EVERY
+@pytest.mark.parametrize("form", sorted(AWKWARD))
+def test_awkward_memory_gives_the_same_bits(loss, from_logits, form, rng, dtype):
+    y, a = case(loss, from_logits, (9, 5), rng, dtype)
+    convert = AWKWARD[form]
+    for f in (k.loss_forward, k.loss_backward):
+        assert same_bits(
+            f(loss, convert(y), convert(a), from_logits=from_logits), f(loss, y, a, from_logits=from_logits)
+        )
+
+
+@pytest.mark.parametrize(
+    ("change", "names"),
+    [
+        ({"name": "mean_squared_eror"}, ["mean_squared_eror", "mean_squared_error"]),
+        ({"name": "hinge?"}, ["hinge?"]),
+        ({"y": np.ones((4, 3))}, ["y", "4", "3"]),
+        ({"y": np.ones((3, 2))}, ["y", "2"]),
+        ({"y": np.ones((3, 4, 1))}, ["y"]),
+        ({"y": np.ones((3, 4), np.float32)}, ["y", "float32"]),
+        ({"a": np.ones(3)}, ["a"]),
+        ({"name": "sparse_categorical_crossentropy"}, ["y"]),
+        ({"name": "sparse_categorical_crossentropy", "y": np.array([[0.0], [4.0], [1.0]])}, ["y", "4"]),
+        ({"name": "sparse_categorical_crossentropy", "y": np.array([[0.0], [-1.0], [1.0]])}, ["y", "-1"]),
+        ({"name": "sparse_categorical_crossentropy", "y": np.array([[0.0], [0.5], [1.0]])}, ["y", "0.5"]),
+        ({"name": "sparse_categorical_crossentropy", "y": np.array([[0.0], [np.nan], [1.0]])}, ["y", "nan"]),
+        ({"name": "mean_squared_error", "from_logits": True}, ["from_logits"]),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, list) else "",
+)
+def test_bad_arguments(change, names):
+    good = {"name": "mean_squared_error", "y": np.ones((3, 4)), "a": np.ones((3, 4))}
+    for f in (k.loss_forward, k.loss_backward):
+        with pytest.raises((ValueError, TypeError)) as caught:
+            f(**{**good, **change})
+        for name in names:
+            assert name in str(caught.value)

@@ -1,0 +1,291 @@
+"""What several test modules share: problems, digests, finite differences, arrays in awkward memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+from itertools import count
+
+import numpy as np
+from oracle import Net
+
+THREADS = (1, 2, 3, 5, 8)
+
+HYPER = {
+    "sgd": {"learning_rate": 0.01, "momentum": 0.0, "nesterov": 0.0},
+    "adam": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},
+}
+
+
+def digest(arrays) -> str:
+    """SHA-256 over the bytes of a list of arrays."""
+    sha = hashlib.sha256()
+    for a in arrays:
+        sha.update(np.ascontiguousarray(a).tobytes())
+    return sha.hexdigest()
+
+
+def same_bits(a, b) -> bool:
+    """Equal dtypes, shapes and bytes, where any NaN equals any NaN."""
+    a, b = np.asarray(a), np.asarray(b)
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    nan = np.isnan(a)
+    return np.array_equal(nan, np.isnan(b)) and a[~nan].tobytes() == b[~nan].tobytes()
+
+
+# ---- problems ------------------------------------------------------------------------------------
+
+
+def targets(loss, rng, rows, outputs, dtype=np.float64):
+    """Targets of the kind that a loss wants, (rows, outputs), or (rows, 1) class ids for a sparse loss."""
+    if loss.startswith("sparse"):
+        return rng.integers(0, outputs, size=(rows, 1)).astype(dtype)
+    if loss.startswith("categorical"):
+        return rng.dirichlet(np.ones(outputs), size=rows).astype(dtype)
+    if loss.startswith("binary"):
+        return rng.random((rows, outputs)).astype(dtype)
+    return rng.normal(size=(rows, outputs)).astype(dtype)
+
+
+def random_weights(layers, input_dim, rng, dtype=np.float64, scale=1.0):
+    """Kernels of variance scale²/fan_in and small biases."""
+    weights = []
+    for units, _, use_bias in layers:
+        weights.append((scale * rng.normal(size=(input_dim, units)) / np.sqrt(input_dim)).astype(dtype))
+        if use_bias:
+            weights.append((0.1 * rng.normal(size=units)).astype(dtype))
+        input_dim = units
+    return weights
+
+
+def default_activation(loss, from_logits=False):
+    """The output activation that goes with a loss."""
+    if from_logits or loss.startswith("mean"):
+        return "linear"
+    return "sigmoid" if loss.startswith("binary") else "softmax"
+
+
+def gradient_case(activation, loss, from_logits, *, hidden=("tanh",), rows=7, inputs=5, outputs=3):
+    """(layers, float64 weights, x, y), every kink (of relu, the absolute value, clipping) well away.
+
+    A finite difference across a kink is no derivative, so seeds are tried until none is near.
+    """
+    layers = [(4 + i, name, i % 2 == 0) for i, name in enumerate(hidden)] + [(outputs, activation, True)]
+    probabilities = "crossentropy" in loss and not from_logits
+    for seed in count():
+        rng = np.random.default_rng(seed)
+        x, y = rng.normal(size=(rows, inputs)), targets(loss, rng, rows, outputs)
+        weights = random_weights(layers, inputs, rng)
+        if probabilities and activation in ("linear", "relu", "tanh"):
+            weights[-2] *= 0.1  # outputs that can pass for probabilities
+            weights[-1][...] = rng.uniform(0.4, 0.6, size=outputs)
+        if _clear_of_kinks(layers, weights, x, y, loss, probabilities):
+            return layers, weights, x, y
+
+
+def _clear_of_kinks(layers, weights, x, y, loss, probabilities, gap=1e-3):
+    net = Net(layers, weights)
+    found = net.outputs(x)
+    for (activation, kernel, bias), before in zip(net._pieces(), found[:-1], strict=True):
+        z = before @ kernel + (0 if bias is None else bias)
+        if activation == "relu" and np.abs(z).min() < gap:
+            return False
+    a = found[-1]
+    if loss == "mean_absolute_error" and np.abs(a - y).min() < gap:
+        return False
+    return not probabilities or bool((a > gap).all() and (a < 1 - gap).all())
+
+
+def central_differences(f, arrays, h=1e-5):
+    """df/d(array) for arrays of float64, moved in place."""
+    gradients = []
+    for a in arrays:
+        g = np.empty_like(a)
+        for i in np.ndindex(a.shape):
+            kept = a[i]
+            a[i] = kept + h
+            up = f()
+            a[i] = kept - h
+            down = f()
+            a[i] = kept
+            g[i] = (up - down) / (2 * h)
+        gradients.append(g)
+    return gradients
+
+
+# ---- compiled networks ---------------------------------------------------------------------------
+
+
+def compiled(
+    layers, input_dim, dtype, weights, loss, *, from_logits=False, optimizer="sgd", metrics=(), **hyper
+):
+    """A native Network with these weights, compiled."""
+    from fastnn.kernels.network import Network
+
+    net = Network(input_dim, list(layers), np.dtype(dtype).name)
+    net.set_weights([np.ascontiguousarray(w, dtype=dtype) for w in weights])
+    net.compile(loss, from_logits, optimizer, {**HYPER[optimizer], **hyper}, list(metrics))
+    return net
+
+
+def train(net, x, y, *, epochs, batch_size, shuffle=False, seed=1, num_threads=1, **more):
+    """Run a Training to its end and return it."""
+    from fastnn.kernels.training import Training
+
+    training = Training(
+        net,
+        x,
+        y,
+        batch_size=batch_size,
+        shuffle=shuffle,
+        seed=seed,
+        epochs=epochs,
+        num_threads=num_threads,
+        **more,
+    )
+    done = 0
+    while done < epochs and not training.stopped:
+        done += training.run(epochs - done, 60.0)
+    return training
+
+
+@contextmanager
+def instruction_set(name):
+    """Within, everything runs on this instruction set."""
+    from fastnn.kernels import runtime
+
+    before = runtime.instruction_set()
+    runtime.use_instruction_set(name)
+    try:
+        assert runtime.instruction_set() == name
+        yield
+    finally:
+        runtime.use_instruction_set(before)
+
+
+def attempt(call, errors=(ValueError, TypeError)):
+    """(the call's result, None), or (None, what the error said)."""
+    try:
+        return call(), None
+    except errors as error:
+        return None, str(error)
+
+
+# ---- models --------------------------------------------------------------------------------------
+
+
+def mlp(inputs, *layers, seed=0, dtype=None, **compile_arguments):
+    """A Sequential of Dense(units, activation), its seed set, compiled where there are arguments to that."""
+    import fastnn
+
+    fastnn.utils.set_random_seed(seed)
+    model = fastnn.Sequential(
+        [fastnn.Input(shape=(inputs,), dtype=dtype)] if dtype else [fastnn.Input(shape=(inputs,))]
+    )
+    for units, activation in layers:
+        model.add(fastnn.layers.Dense(units, activation=activation, dtype=dtype))
+    if compile_arguments:
+        model.compile(**compile_arguments)
+    return model
+
+
+def iterations(model) -> int:
+    return int(np.asarray(model.optimizer.iterations))
+
+
+def state(model):
+    """All that a wrong argument must leave alone: weights, and the optimizer's counter and slots."""
+    optimizer = getattr(model, "optimizer", None)
+    return digest(model.get_weights()), optimizer and (
+        iterations(model),
+        digest(np.asarray(v) for v in optimizer.variables),
+    )
+
+
+# ---- arrays in awkward memory --------------------------------------------------------------------
+
+
+def misaligned(a):
+    """The same values at an address that no element may have."""
+    raw = np.zeros(a.nbytes + 1, dtype=np.uint8)
+    view = raw[1:].view(a.dtype).reshape(a.shape)
+    view[...] = a
+    assert a.size == 0 or not view.flags.aligned
+    return view
+
+
+def read_only(a):
+    a = np.array(a)
+    a.flags.writeable = False
+    return a
+
+
+def every_other(a):
+    """The same values, strided along every axis."""
+    wide = np.full([2 * n + 1 for n in a.shape], np.nan, dtype=a.dtype)
+    view = wide[tuple(slice(0, 2 * n, 2) for n in a.shape)]
+    view[...] = a
+    return view
+
+
+def backwards(a):
+    """The same values with negative strides."""
+    return np.array(a[::-1, ::-1] if a.ndim == 2 else a[::-1])[tuple([slice(None, None, -1)] * a.ndim)]
+
+
+def big_endian(a):
+    return a.astype(a.dtype.newbyteorder(">"))
+
+
+AWKWARD = {
+    "fortran": np.asfortranarray,
+    "misaligned": misaligned,
+    "read_only": read_only,
+    "strided": every_other,
+    "backwards": backwards,
+    "big_endian": big_endian,
+}
+
+
+# ---- programs of their own -----------------------------------------------------------------------
+
+
+def run_python(code, *, timeout=120, cwd=None, **environment):
+    """Run code in a fresh interpreter; return its standard output."""
+    env = {**os.environ, "MPLBACKEND": "Agg", **environment}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=timeout, env=env, cwd=cwd
+    )
+    assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+# ---- the order of rows ---------------------------------------------------------------------------
+
+
+def row_orders(rows, seed, epochs):
+    """The orders in which shuffled epochs visit rows, found from outside.
+
+    A linear unit over one-hot rows, one row a step: each step moves just the weight of the row that it saw.
+    """
+    from fastnn.kernels.training import Training
+
+    eye, ones = np.eye(rows), np.ones((rows, 1))
+    net = compiled([(1, "linear", False)], rows, np.float64, [np.zeros((rows, 1))], "mean_squared_error")
+    training = Training(net, eye, ones, batch_size=1, shuffle=True, seed=seed, epochs=epochs, num_threads=1)
+    orders, before = [], net.weights()[0]
+    for _ in range(epochs):
+        order = []
+        for _ in range(rows):
+            training.run(1, 0.0)
+            after = net.weights()[0]
+            (moved,) = np.flatnonzero(after != before)
+            order.append(moved)
+            before = after
+        orders.append(np.array(order))
+    assert training.epoch == epochs
+    return orders

@@ -1,0 +1,128 @@
+"""The same networks in Keras and PyTorch, where installed: same weights, same data, same results."""
+
+import numpy as np
+import pytest
+from support import mlp
+
+import fastnn
+
+LAYERS = ((7, "relu"), (6, "tanh"))
+CASES = {
+    "mse sgd": (2, None, "mse", lambda k: k.optimizers.SGD(0.05), lambda r: r.normal(size=(50, 2))),
+    "mae nesterov": (
+        2,
+        None,
+        "mae",
+        lambda k: k.optimizers.SGD(0.01, momentum=0.9, nesterov=True),
+        lambda r: r.normal(size=(50, 2)),
+    ),
+    "bce adam": (
+        1,
+        "sigmoid",
+        "binary_crossentropy",
+        lambda k: k.optimizers.Adam(0.01),
+        lambda r: r.integers(0, 2, (50, 1)).astype("f4"),
+    ),
+    "cce momentum": (
+        3,
+        "softmax",
+        "categorical_crossentropy",
+        lambda k: k.optimizers.SGD(0.05, momentum=0.9),
+        lambda r: np.eye(3, dtype="f4")[r.integers(0, 3, 50)],
+    ),
+    "scce adam": (
+        3,
+        "softmax",
+        "sparse_categorical_crossentropy",
+        lambda k: k.optimizers.Adam(0.01),
+        lambda r: r.integers(0, 3, 50),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", sorted(CASES))
+def test_keras(case, rng):
+    keras = pytest.importorskip("keras")
+    outputs, activation, loss, optimizer, target = CASES[case]
+    x, y = rng.normal(size=(50, 4)).astype("f4"), target(rng)
+    weight = rng.uniform(0, 2, size=50).astype("f4")
+    model = mlp(
+        4, *LAYERS, (outputs, activation), optimizer=optimizer(fastnn), loss=loss, metrics=["accuracy"]
+    )
+    layers = [keras.layers.Dense(units, activation=name) for units, name in (*LAYERS, (outputs, activation))]
+    twin = keras.Sequential([keras.Input((4,)), *layers])
+    twin.compile(optimizer=optimizer(keras), loss=loss, metrics=["accuracy"])
+    twin.set_weights(model.get_weights())
+    arguments = {
+        "epochs": 4,
+        "batch_size": 16,
+        "shuffle": False,
+        "verbose": 0,
+        "validation_split": 0.2,
+        "sample_weight": weight,
+    }
+    ours, theirs = model.fit(x, y, **arguments).history, twin.fit(x, y, **arguments).history
+    assert list(ours) == list(theirs)
+    for name in theirs:
+        np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-4, atol=1e-5)
+    for got, want in zip(model.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(model.evaluate(x, y, verbose=0), twin.evaluate(x, y, verbose=0), rtol=1e-4)
+    np.testing.assert_allclose(model.predict(x, verbose=0), twin.predict(x, verbose=0), rtol=1e-3, atol=1e-4)
+
+
+def test_keras_config_of_a_layer():
+    keras = pytest.importorskip("keras")
+    ours = fastnn.layers.Dense(3, activation="relu", name="a").get_config()
+    theirs = keras.layers.Dense(3, activation="relu", name="a").get_config()
+    assert {name: ours[name] for name in ("units", "activation", "use_bias", "name")} == {
+        name: theirs[name] for name in ("units", "activation", "use_bias", "name")
+    }
+
+
+def test_torch(rng):
+    torch = pytest.importorskip("torch")
+    x, y = rng.normal(size=(40, 4)), rng.integers(0, 3, 40)
+    model = mlp(
+        4,
+        (7, "tanh"),
+        (3, "softmax"),
+        dtype="float64",
+        optimizer=fastnn.optimizers.Adam(0.01, epsilon=1e-9),
+        loss="sparse_categorical_crossentropy",
+    )
+    twin = torch.nn.Sequential(torch.nn.Linear(4, 7), torch.nn.Tanh(), torch.nn.Linear(7, 3)).double()
+    weights = model.get_weights()
+    with torch.no_grad():
+        for layer, kernel, bias in ((twin[0], *weights[:2]), (twin[2], *weights[2:])):
+            layer.weight.copy_(torch.from_numpy(kernel.T.copy()))
+            layer.bias.copy_(torch.from_numpy(bias))
+    optimizer = torch.optim.Adam(twin.parameters(), lr=0.01, eps=1e-9)
+    xt, yt = torch.from_numpy(x), torch.from_numpy(y)
+    for _ in range(5):
+        for start in range(0, 40, 16):
+            optimizer.zero_grad()
+            torch.nn.functional.cross_entropy(twin(xt[start : start + 16]), yt[start : start + 16]).backward()
+            optimizer.step()
+    model.fit(x, y, epochs=5, batch_size=16, shuffle=False, verbose=0)
+    # Where epsilon is added differs between the two: it is small here.
+    np.testing.assert_allclose(
+        model.get_weights()[0], twin[0].weight.detach().numpy().T, rtol=1e-4, atol=1e-6
+    )
+
+
+def test_scikit_learn_loss(rng):
+    metrics = pytest.importorskip("sklearn.metrics")
+    x, y = rng.normal(size=(40, 4)), rng.integers(0, 3, 40)
+    model = mlp(
+        4,
+        (3, "softmax"),
+        dtype="float64",
+        optimizer="sgd",
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    loss, accuracy = model.evaluate(x, y, verbose=0)
+    p = model.predict(x, verbose=0)
+    assert loss == pytest.approx(metrics.log_loss(y, p, labels=[0, 1, 2]), rel=1e-6)
+    assert accuracy == pytest.approx(metrics.accuracy_score(y, p.argmax(axis=1)))

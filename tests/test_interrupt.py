@@ -1,0 +1,152 @@
+"""Ctrl-C: a long fit, and one long step, stop soon and leave a model that is in a published state."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+
+START = """
+import sys, time, hashlib
+import numpy as np, fastnn
+from fastnn.kernels import runtime
+def sha(model):
+    return hashlib.sha256(b"".join(w.tobytes() for w in model.get_weights())).hexdigest()
+def build(inputs, *units):
+    fastnn.utils.set_random_seed(1)
+    layers = [fastnn.layers.Dense(u, activation="tanh") for u in units] + [fastnn.layers.Dense(1)]
+    m = fastnn.Sequential([fastnn.Input((inputs,)), *layers])
+    m.compile("adam", "mse")
+    return m
+rng = np.random.default_rng(0)
+"""
+
+LONG_FIT = (
+    START
+    + """
+x, y = rng.normal(size=(64, 8)).astype("f4"), rng.normal(size=(64, 1)).astype("f4")
+model = build(8, 16)
+print("ready", flush=True)
+try:
+    model.fit(x, y, batch_size=64, epochs=10**9, shuffle=False, verbose={verbose}, callbacks={callbacks})
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+steps = int(np.asarray(model.optimizer.iterations))
+assert steps > 0, "it had been training"
+assert np.isfinite(model.predict(x, verbose=0)).all()
+twin = build(8, 16)  # one step is one epoch here, so the state after so many steps can be had again
+twin.fit(x, y, batch_size=64, epochs=steps, shuffle=False, verbose=0)
+assert sha(twin) == sha(model), "the weights are of no published state"
+model.fit(x, y, batch_size=64, epochs=3, shuffle=False, verbose=0)
+twin.fit(x, y, batch_size=64, epochs=3, shuffle=False, verbose=0)
+assert sha(twin) == sha(model), "the optimizer is of another state than the weights"
+print("done", flush=True)
+"""
+)
+
+# The slow reference instruction set and so many rows that one step takes many seconds.
+LONG_STEP = (
+    START
+    + """
+import warnings
+runtime.use_instruction_set("generic")
+model = build(64, 128, 128)
+x, y = rng.normal(size=(2000, 64)).astype("f4"), rng.normal(size=(2000, 1)).astype("f4")
+start = time.perf_counter()
+model.evaluate(x, y, batch_size=2000, verbose=0)
+forward = time.perf_counter() - start
+rows = min(400_000, int(2000 * max(1, 6 / (2 * forward))))
+x, y = np.resize(x, (rows, 64)), np.resize(y, (rows, 1))
+before = sha(model)
+print("ready", flush=True)
+try:
+    model.fit(x, y, batch_size=rows, epochs=5, verbose=0)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+assert int(np.asarray(model.optimizer.iterations)) == 0, "the step went on to its end"
+assert sha(model) == before
+assert np.isfinite(model.predict(x[:10], verbose=0)).all()
+model.fit(x[:100], y[:100], epochs=1, verbose=0)
+print("done", flush=True)
+"""
+)
+
+
+def interrupt(code, wait, **environment):
+    """Run code, send SIGINT some time after "ready"; return (seconds to "interrupted", the output)."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    try:
+        for line in process.stdout:
+            if line.strip() == "ready":
+                break
+        time.sleep(wait)
+        process.send_signal(signal.SIGINT)
+        start, seconds, out = time.perf_counter(), None, []
+        for line in process.stdout:
+            out.append(line.strip())
+            if out[-1] == "interrupted":
+                seconds = time.perf_counter() - start
+        error = process.stderr.read()
+        assert process.wait(60) == 0, error
+        assert out[-1] == "done", (out, error)
+        assert seconds is not None, out
+        return seconds, out
+    finally:
+        process.kill()
+        process.stdout.close()
+        process.stderr.close()
+        process.wait()
+
+
+@pytest.mark.parametrize(
+    ("verbose", "callbacks"),
+    [
+        ("0", "None"),
+        ("2", "None"),
+        ("1", "None"),
+        ("0", "[type('C', (fastnn.callbacks.Callback,), {'on_epoch_end': lambda *a, **k: None})()]"),
+        ("0", "[type('C', (fastnn.callbacks.Callback,), {'on_train_batch_end': lambda *a, **k: None})()]"),
+    ],
+    ids=["silent", "lines", "bars", "callback", "batch callback"],
+)
+def test_a_long_fit(verbose, callbacks):
+    # Generous: the machine is shared. What it really takes, bench/ measures.
+    assert interrupt(LONG_FIT.format(verbose=verbose, callbacks=callbacks), 0.4)[0] < 5
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_one_long_step(threads):
+    assert interrupt(LONG_STEP, 0.5, OMP_NUM_THREADS=threads)[0] < 5
+
+
+def test_a_handler_of_the_users_own_runs_within_the_fit():
+    """Signals reach Python code while a native call trains."""
+    code = (
+        START
+        + """
+import signal
+x, y = rng.normal(size=(64, 8)).astype("f4"), rng.normal(size=(64, 1)).astype("f4")
+model = build(8, 16)
+class Enough(Exception): pass
+def handler(*_): raise Enough
+signal.signal(signal.SIGINT, handler)
+print("ready", flush=True)
+try:
+    model.fit(x, y, batch_size=64, epochs=10**9, verbose=0)
+except Enough:
+    print("interrupted", flush=True)
+model.fit(x, y, epochs=1, verbose=0)
+print("done", flush=True)
+"""
+    )
+    assert interrupt(code, 0.3)[0] < 5

@@ -1,0 +1,103 @@
+"""The oracle itself: gradients against central differences, losses and optimizers against worked numbers."""
+
+import numpy as np
+import pytest
+from oracle import ACTIVATIONS, EPSILON, LOSSES, METRICS, OPTIMIZERS, SGD, Adam, Net
+from support import central_differences, gradient_case
+
+
+@pytest.mark.parametrize(("loss", "from_logits"), sorted(LOSSES))
+@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("hidden", [(), ("tanh",), ("relu", "sigmoid"), ("softmax", "linear", "tanh")])
+def test_gradients_match_central_differences(activation, loss, from_logits, hidden):
+    layers, weights, x, y = gradient_case(activation, loss, from_logits, hidden=hidden)
+    sample_weight = np.linspace(0.0, 2.0, len(x))
+    net = Net(layers, weights)
+    _, _, gradients = net.gradients(loss, from_logits, x, y, sample_weight)
+    expected = central_differences(lambda: net.loss(loss, from_logits, x, y, sample_weight), net.weights)
+    for got, want in zip(gradients, expected, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("loss", "from_logits", "y", "a", "expected"),
+    [
+        ("mean_squared_error", False, [[1.0, 3.0]], [[0.0, 1.0]], 2.5),
+        ("mean_absolute_error", False, [[1.0, 3.0]], [[0.0, 1.0]], 1.5),
+        ("binary_crossentropy", False, [[1.0, 0.0]], [[0.5, 0.25]], (np.log(2) + np.log(4 / 3)) / 2),
+        ("binary_crossentropy", False, [[1.0]], [[0.0]], -np.log(EPSILON)),
+        ("binary_crossentropy", True, [[0.0, 1, 0, 0]], [[-18.6, 0.51, 2.94, -12.8]], 0.865458),
+        ("categorical_crossentropy", False, [[0, 1.0, 0]], [[0.05, 0.95, 0]], -np.log(0.95)),
+        ("categorical_crossentropy", False, [[0, 1.0, 0]], [[0.1, 0.6, 0.3]], -np.log(0.6)),
+        ("categorical_crossentropy", False, [[0, 1.0, 0]], [[1.0, 6.0, 3.0]], -np.log(0.6)),
+        ("categorical_crossentropy", True, [[0, 1.0]], [[np.log(1.0), np.log(3.0)]], np.log(4 / 3)),
+        ("sparse_categorical_crossentropy", False, [[2.0]], [[0.1, 0.8, 0.1]], -np.log(0.1)),
+        ("sparse_categorical_crossentropy", True, [[0.0]], [[np.log(1.0), np.log(3.0)]], np.log(4)),
+    ],
+)
+def test_losses_by_hand(loss, from_logits, y, a, expected):
+    rows, _ = LOSSES[loss, from_logits](np.array(y), np.array(a))
+    np.testing.assert_allclose(rows, [expected], rtol=1e-6)
+
+
+def test_metrics_by_hand():
+    a = np.array([[0.2, 0.7, 0.1], [0.5, 0.3, 0.2]])
+    assert METRICS["categorical_accuracy"](np.array([[0, 1, 0], [0, 0, 1]]), a).tolist() == [1, 0]
+    assert METRICS["sparse_categorical_accuracy"](np.array([[1], [2]]), a).tolist() == [1, 0]
+    assert METRICS["binary_accuracy"](
+        np.array([[1.0], [0.0], [1.0]]), np.array([[0.6], [0.5], [0.5]])
+    ).tolist() == [1, 1, 0]
+    assert METRICS["mean_absolute_error"](np.array([[1.0, 0.0]]), np.array([[0.0, 0.0]])).tolist() == [0.5]
+
+
+def test_sgd_by_hand():
+    for nesterov, expected in ((False, [0.8, 0.42]), (True, [0.62, 0.078])):
+        w, optimizer = np.array([1.0]), SGD(learning_rate=0.1, momentum=0.9, nesterov=nesterov)
+        for want in expected:
+            optimizer.step([w], [np.array([2.0])])
+            np.testing.assert_allclose(w, want, rtol=1e-12)
+
+
+def test_adam_by_hand():
+    # With a constant gradient both moments, once debiased, are exact: every step is lr * sign(g).
+    w, optimizer = np.array([1.0, 1.0]), Adam(learning_rate=0.1, epsilon=0.0)
+    for step in range(1, 5):
+        optimizer.step([w], [np.array([3.0, -0.25])])
+        np.testing.assert_allclose(w, [1 - 0.1 * step, 1 + 0.1 * step], rtol=1e-12)
+    # And a changing one, from the definition.
+    g1, g2 = 2.0, -1.0
+    m = 0.1 * (0.9 * g1 + g2)
+    v = 0.001 * (0.999 * g1**2 + g2**2)
+    w, optimizer = np.array([0.0]), Adam(learning_rate=0.1, epsilon=0.5)
+    optimizer.step([w], [np.array([g1])])
+    before = w.copy()
+    optimizer.step([w], [np.array([g2])])
+    alpha = 0.1 * np.sqrt(1 - 0.999**2) / (1 - 0.9**2)
+    np.testing.assert_allclose(w - before, -alpha * m / (np.sqrt(v) + 0.5), rtol=1e-12)
+
+
+def test_weighted_epoch_loss_is_divided_by_rows():
+    net = Net([(1, "linear", False)], [np.array([[1.0]])])
+    logs = net.fit(
+        "mean_squared_error",
+        SGD(learning_rate=0.0),
+        np.array([[1.0], [2.0], [3.0]]),
+        np.zeros((3, 1)),
+        batch_size=2,
+        orders=[np.arange(3)],
+        metrics=["mean_absolute_error"],
+        sample_weight=np.array([1.0, 0.0, 2.0]),
+    )
+    np.testing.assert_allclose(logs, [[(1 + 18) / 3, 2.0]])
+
+
+def test_every_optimizer_lowers_the_loss():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 3))
+    y = np.tanh(x @ rng.normal(size=(3, 2)))
+    for make in OPTIMIZERS.values():
+        net = Net([(2, "tanh", True)], [np.zeros((3, 2)), np.zeros(2)])
+        logs = net.fit(
+            "mean_squared_error", make(learning_rate=0.05), x, y, batch_size=7, orders=[np.arange(40)] * 30
+        )
+        assert logs[-1, 0] < 0.2 * logs[0, 0]
