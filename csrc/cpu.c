@@ -1,5 +1,5 @@
-/* Which instruction sets this processor and operating system allow, the floating-point state, and random numbers: all that is not
-   compiled once for each instruction set. No instruction beyond the baseline stands here. */
+/* Which instruction sets this processor and operating system allow, the floating-point state, and the tables of names: all that is
+   not compiled once for each instruction set. No instruction beyond the baseline stands here. */
 #include "kernels.h"
 
 #include <stdio.h>
@@ -162,59 +162,3 @@ const fnn_operation fnn_optimizer_table[FNN_OPTIMIZERS] = {
 #include "optimizers.def"
 };
 #undef OPTIMIZER
-
-/* ---- random numbers ---- */
-
-static inline void philox_round(uint32_t c[4], uint32_t k0, uint32_t k1)
-{
-    uint64_t p0 = (uint64_t)0xD2511F53u * c[0], p1 = (uint64_t)0xCD9E8D57u * c[2];
-    uint32_t c1 = c[1], c3 = c[3];
-    c[0] = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-    c[1] = (uint32_t)p1;
-    c[2] = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-    c[3] = (uint32_t)p0;
-}
-
-void fnn_philox(uint64_t key, uint32_t first, const uint32_t stream[3], size_t n, uint32_t *out)
-{
-    for (size_t i = 0; i < n; i++) {
-        uint32_t c[4] = {first + (uint32_t)i, stream[0], stream[1], stream[2]};
-        uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
-        for (int round = 0; round < 10; round++) {
-            philox_round(c, k0, k1);
-            k0 += 0x9E3779B9u;
-            k1 += 0xBB67AE85u;
-        }
-        for (int w = 0; w < 4; w++)
-            out[4 * i + (size_t)w] = c[w];
-    }
-}
-
-enum { STREAM_SHUFFLE = 1 };
-
-void fnn_permutation(uint64_t key, uint64_t epoch, int64_t n, int64_t *out)
-{
-    enum { BLOCK = 64 };
-    uint32_t words[4 * BLOCK];
-    const uint32_t stream[3] = {(uint32_t)epoch, (uint32_t)(epoch >> 32), STREAM_SHUFFLE};
-    uint32_t counter = 0;
-    int64_t i = 0;
-    /* inside out: out[0..i] is a uniform permutation of 0..i. A word times i + 1 is off uniform by at most n / 2^32; from 2^24
-       rows on, two words make one number. */
-    const int words_each = n > ((int64_t)1 << 24) ? 2 : 1;
-    while (i < n) {
-        int64_t count = n - i < 4 * BLOCK / words_each ? n - i : 4 * BLOCK / words_each;
-        size_t blocks = (size_t)(count * words_each + 3) / 4;
-        fnn_philox(key, counter, stream, blocks, words);
-        counter += (uint32_t)blocks;
-        for (int64_t k = 0; k < count; k++, i++) {
-            uint64_t range = (uint64_t)i + 1, j;
-            if (words_each == 1)
-                j = (uint64_t)words[k] * range >> 32;
-            else
-                j = (uint64_t)(((unsigned __int128)((uint64_t)words[2 * k] << 32 | words[2 * k + 1]) * range) >> 64);
-            out[i] = out[j];
-            out[j] = i;
-        }
-    }
-}

@@ -69,12 +69,20 @@ extern const fnn_operation fnn_optimizer_table[FNN_OPTIMIZERS];
 #define FNN_TILE_ROWS_MAX 14
 #define FNN_PANEL_VECTORS_MAX 4
 
-/* One register tile: c[i][j] = init[j] + sum over p = 0, 1, ... depth-1 of a[i * a_row + p * a_step] * b[p * b_step + j],
-   by fma in the order of p, starting from init (NULL: zero), or with `add`, c[i][j] += that sum.
-   a: broadcast operand; b: (depth, vectors * lanes), every vector of which may be read whole;
-   init: (vectors * lanes,); c: (rows, ...) row-major, of whose last vector only the first `last` lanes are written. */
+/* What a tile does with its sums: relu and its derivative cost nothing while they are still in registers. */
+enum fnn_finish {
+    FNN_STORE,     /* c = sum */
+    FNN_ADD,       /* c = c + sum */
+    FNN_RELU,      /* c = max(0, sum) */
+    FNN_RELU_SLOPE /* c = sum where other > 0, else 0 */
+};
+
+/* One register tile: sum[i][j] = init[j] + sum over p = 0, 1, ... depth-1 of a[i * a_row + p * a_step] * b[p * b_step + j],
+   by fma in the order of p, starting from init (NULL: zero), then `finish`.
+   a: broadcast operand; b: (depth, vectors * lanes), every vector of which may be read whole; init: (vectors * lanes,);
+   c: (rows, ...) row-major, of whose last vector only the first `last` lanes are written; other: as c. */
 typedef void fnn_tile(size_t depth, const void *a, ptrdiff_t a_row, ptrdiff_t a_step, const void *b, ptrdiff_t b_step,
-                      const void *init, void *c, ptrdiff_t c_row, size_t last, int add);
+                      const void *init, void *c, ptrdiff_t c_row, size_t last, int finish, const void *other, ptrdiff_t other_row);
 
 /* out[r] = a[r] . w over 16 virtual lanes: lane l sums p = l, l + 16, ... by fma from zero; then (l, l+8), (l, l+4), (l, l+2),
    (l, l+1) are added. a: (rows, depth) row-major; w: (depth,); depth a multiple of 16; out: (rows,). */
@@ -122,6 +130,11 @@ typedef struct fnn_kernels {
     /* lanes16[i % 16] += value[i] in double */
     void (*sum_lanes)(size_t n, const void *value, double *lanes16);
     int (*all_finite)(size_t n, const void *x);
+    /* Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): word w of counter (first + i, stream)
+       at out[w * n + i] */
+    void (*philox)(uint64_t key, uint32_t first, const uint32_t *stream, size_t n, uint32_t *out);
+    /* Fisher-Yates over 0..n-1, a function of (key, epoch) alone */
+    void (*permutation)(uint64_t key, uint64_t epoch, int64_t n, int64_t *out);
     /* 2 * lanes * 16 * iterations floating-point operations that depend on nothing in memory; consume the result */
     double (*fma_peak)(size_t iterations);
     size_t fma_peak_chains;
@@ -137,10 +150,5 @@ void fnn_cpu_name(char *buffer, size_t size);
 uint64_t fnn_float_flush(void);
 void fnn_float_restore(uint64_t state);
 
-/* Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", 2011): 4 words of each of n consecutive counters,
-   counter word 0 running from `first`; key and the other counter words are the caller's streams. */
-void fnn_philox(uint64_t key, uint32_t first, const uint32_t stream[3], size_t n, uint32_t *out);
-/* Fisher-Yates over 0..n-1, a function of (key, epoch) alone. */
-void fnn_permutation(uint64_t key, uint64_t epoch, int64_t n, int64_t *out);
 
 #endif

@@ -2,7 +2,8 @@
    lies in the strides of the broadcast operand and in b. Parameters: rows, vectors (compile-time constants of each instance). */
 
 INLINE void P(tile)(int rows, int vectors, size_t depth, const REAL *a, ptrdiff_t a_row, ptrdiff_t a_step, const REAL *b,
-                    ptrdiff_t b_step, const REAL *init, REAL *c, ptrdiff_t c_row, size_t last, int add)
+                    ptrdiff_t b_step, const REAL *init, REAL *c, ptrdiff_t c_row, size_t last, int finish, const REAL *other,
+                    ptrdiff_t other_row)
 {
     vec acc[FNN_TILE_ROWS_MAX][FNN_PANEL_VECTORS_MAX];
 #pragma GCC unroll 4
@@ -30,20 +31,32 @@ INLINE void P(tile)(int rows, int vectors, size_t depth, const REAL *a, ptrdiff_
 #pragma GCC unroll 14
     for (int i = 0; i < rows; i++) {
         REAL *row = c + i * c_row;
+        const REAL *other_i = other + i * other_row;
 #pragma GCC unroll 4
-        for (int j = 0; j < vectors - 1; j++)
-            v_store(row + j * LANES, add ? v_add(v_load(row + j * LANES), acc[i][j]) : acc[i][j]);
-        REAL *end = row + (vectors - 1) * LANES;
-        vec value = acc[i][vectors - 1];
-        v_store_n(end, add ? v_add(v_load_n(end, last), value) : value, last);
+        for (int j = 0; j < vectors; j++) {
+            size_t n = j < vectors - 1 ? LANES : last;
+            vec value = acc[i][j];
+            if (finish == FNN_ADD)
+                value = v_add(j < vectors - 1 ? v_load(row + j * LANES) : v_load_n(row + j * LANES, n), value);
+            else if (finish == FNN_RELU)
+                value = v_max(v_zero(), value);
+            else if (finish == FNN_RELU_SLOPE) {
+                vec o = j < vectors - 1 ? v_load(other_i + j * LANES) : v_load_n(other_i + j * LANES, n);
+                value = v_select(v_lt(v_zero(), o), value, v_zero());
+            }
+            if (j < vectors - 1)
+                v_store(row + j * LANES, value);
+            else
+                v_store_n(row + j * LANES, value, n);
+        }
     }
 }
 
 #define TILE(rows, vectors)                                                                                         \
     static void P(tile_##rows##_##vectors)(size_t depth, const void *a, ptrdiff_t a_row, ptrdiff_t a_step, const void *b, \
-                                           ptrdiff_t b_step, const void *init, void *c, ptrdiff_t c_row, size_t last, int add) \
+                                           ptrdiff_t b_step, const void *init, void *c, ptrdiff_t c_row, size_t last, int finish, const void *other, ptrdiff_t other_row) \
     {                                                                                                               \
-        P(tile)(rows, vectors, depth, a, a_row, a_step, b, b_step, init, c, c_row, last, add);                       \
+        P(tile)(rows, vectors, depth, a, a_row, a_step, b, b_step, init, c, c_row, last, finish, other, other_row);                       \
     }
 #include "gemm_tiles.def"
 #undef TILE

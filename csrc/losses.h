@@ -79,7 +79,7 @@ LOSS_ROWS(binary_crossentropy_sigmoid_rows)
             vec yj = v_load_n(y + j * ldy + r, n), z = v_load_n(out + j * ldo + r, n);
             /* v_sigmoid and v_bce_logits, sharing their exponential */
             vec e = v_exp_nonpositive(v_or(v_abs(z), v_set1((REAL)-0.0)));
-            vec p = v_div(v_select(v_lt(z, v_zero()), e, ONE), v_add(ONE, e));
+            vec p = P(sigmoid_from)(z, e);
             sum = v_add(sum, v_add(v_fnma(z, yj, v_max(v_zero(), z)), v_log1p_unit(e)));
             v_store_n(out + j * ldo + r, p, n);
             if (delta)
@@ -155,7 +155,7 @@ INLINE void P(crossentropy)(size_t rows, size_t units, REAL *out, size_t ldo, co
             continue;
         for (size_t j = 0; j < units; j++) {
             vec a = v_load_n(out + j * ldo + r, n), p = v_div(a, sum), yj = P(target)(y, ldy, sparse, j, r, n);
-            vec own = v_mul(P(clip_slope)(p), v_div(yj, p));
+            vec own = v_mul(P(clip_slope)(p), v_div(yj, P(clip)(p)));
             v_store_n(delta + j * ldd + r, v_mul(ws, v_div(v_sub(inside, own), sum)), n);
         }
     }

@@ -74,11 +74,12 @@ static void P(transpose_matrix)(size_t rows, size_t cols, const void *src_, size
     }
 }
 
-/* 0 * x is 0 for every finite x, and NaN for the rest */
-INLINE int P(poisoned)(vec sum)
+/* 0 * x is a zero for every finite x and NaN for the rest; NaN survives being or-ed with zeros */
+#define POISON(bad, x) v_or(bad, v_mul(x, v_zero()))
+INLINE int P(poisoned)(vec bad)
 {
     REAL lanes[LANES];
-    v_store(lanes, sum);
+    v_store(lanes, bad);
     for (size_t i = 0; i < LANES; i++)
         if (!(lanes[i] == 0))
             return 1;
@@ -95,12 +96,12 @@ static int P(gather)(size_t rows, size_t n, const int64_t *index, const void *x_
         size_t j = 0;
         for (; j + LANES <= n; j += LANES) {
             vec v = v_load(row + j);
-            bad = v_fma(v, v_zero(), bad);
+            bad = POISON(bad, v);
             v_store(out + j, v);
         }
         if (j < n) {
             vec v = v_load_n(row + j, n - j);
-            bad = v_fma(v, v_zero(), bad);
+            bad = POISON(bad, v);
             v_store_n(out + j, v, n - j);
         }
     }
@@ -110,15 +111,16 @@ static int P(gather)(size_t rows, size_t n, const int64_t *index, const void *x_
 static int P(gather_columns)(size_t rows, size_t n, const int64_t *index, const void *x_, size_t ldx, void *out_, size_t ldo)
 {
     const REAL *x = x_;
-    REAL *out = out_, bad = 0;
+    REAL *out = out_;
+    vec bad = v_zero();
     for (size_t r = 0; r < rows; r++) {
         const REAL *row = x + (index ? (size_t)index[r] : r) * ldx;
-        for (size_t j = 0; j < n; j++) {
+        for (size_t j = 0; j < n; j++)
             out[j * ldo + r] = row[j];
-            bad += row[j] * 0;
-        }
     }
-    return !(bad == 0);
+    for (size_t j = 0; j < n; j++)
+        FOR_LANES(r, m) { bad = POISON(bad, v_load_n(out + j * ldo + r, m)); }
+    return P(poisoned)(bad);
 }
 
 static void P(accumulate)(size_t n, const void *b_, void *a_)
@@ -149,9 +151,9 @@ static int P(all_finite)(size_t n, const void *x_)
     vec bad = v_zero();
     size_t i = 0;
     for (; i + LANES <= n; i += LANES)
-        bad = v_fma(v_load(x + i), v_zero(), bad);
+        bad = POISON(bad, v_load(x + i));
     if (i < n)
-        bad = v_fma(v_load_n(x + i, n - i), v_zero(), bad);
+        bad = POISON(bad, v_load_n(x + i, n - i));
     return !P(poisoned)(bad);
 }
 

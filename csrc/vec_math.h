@@ -84,12 +84,21 @@ INLINE vec v_exp_nonpositive(vec x)
     return v_select(v_lt(x, low), v_zero(), v_fma(power, q, power));
 }
 
-/* 1 / (1 + e^-x), from e^-|x| so that nothing overflows */
-INLINE vec v_sigmoid(vec x)
+/* n / (d + low), d + low a denominator whose rounding error `low` is known: half an ulp beyond what n and the sum bring along */
+INLINE vec P(quotient)(vec n, vec d, vec low)
 {
-    vec e = v_exp_nonpositive(v_or(v_abs(x), v_set1((REAL)-0.0)));
-    return v_div(v_select(v_lt(x, v_zero()), e, ONE), v_add(ONE, e));
+    vec inverse = v_div(ONE, d), q = v_mul(n, inverse);
+    vec rest = v_fnma(q, low, v_fnma(q, d, n));
+    return v_fma(rest, inverse, q);
 }
+
+/* From e = e^-|x|, so that nothing overflows: 1 / (1 + e), or e / (1 + e) for negative x */
+INLINE vec P(sigmoid_from)(vec x, vec e)
+{
+    vec d = v_add(ONE, e);
+    return P(quotient)(v_select(v_lt(x, v_zero()), e, ONE), d, v_sub(e, v_sub(d, ONE)));
+}
+INLINE vec v_sigmoid(vec x) { return P(sigmoid_from)(x, v_exp_nonpositive(v_or(v_abs(x), v_set1((REAL)-0.0)))); }
 
 /* -m / (m + 2) with m = e^(-2|x|) - 1, which keeps its relative accuracy near zero */
 INLINE vec v_tanh(vec x)
@@ -97,8 +106,8 @@ INLINE vec v_tanh(vec x)
     vec sign = v_and(v_set1((REAL)-0.0), x), power;
     vec limited = v_min(v_set1(P(TANH_ONE)), v_abs(x));
     vec q = P(expm1_parts)(v_mul(v_set1(-2), limited), &power);
-    vec m = v_fma(power, q, v_sub(power, ONE));
-    return v_or(sign, v_abs(v_div(m, v_add(m, v_set1(2)))));
+    vec m = v_fma(power, q, v_sub(power, ONE)), d = v_add(m, v_set1(2));
+    return v_or(sign, v_abs(P(quotient)(m, d, v_sub(m, v_sub(d, v_set1(2))))));
 }
 
 /* log(1 + f) + k ln 2 for 1 + f in [sqrt(1/2), sqrt 2]:  log(1 + f) = f - (f^2/2 - s (f^2/2 + R(s^2))) */

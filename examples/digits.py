@@ -5,15 +5,12 @@ Run it: ``python examples/digits.py [digits.png]``
 
 import sys
 
-import matplotlib
-
-matplotlib.use("Agg")  # draw into files; needs no screen
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 import fastnn as keras
 
-EPOCHS = 50
+EPOCHS = 200
 BATCH_SIZE = 32
 
 
@@ -53,9 +50,9 @@ def train(seed=0, verbose=0):
 
 
 def main(path="digits.png"):
-    history, (loss, accuracy) = train(verbose=2)
+    history, (loss, accuracy) = train()
     print(f"test images: loss {loss:.4f}, accuracy {accuracy:.4f}")
-    history.plot(path)
+    history.plot().savefig(path)
     print(f"curves drawn into {path}")
 
 

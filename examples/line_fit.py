@@ -5,9 +5,6 @@ Run it: ``python examples/line_fit.py [line_fit.png]``
 
 import sys
 
-import matplotlib
-
-matplotlib.use("Agg")  # draw into files; needs no screen
 import matplotlib.pyplot as plt
 import numpy as np
 

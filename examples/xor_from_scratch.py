@@ -46,7 +46,7 @@ class NeuralNetwork:
         return np.mean((prediction - y) ** 2)
 
     def backward(self, x, y):
-        """The gradients of the last ``forward``'s loss, by the chain rule from the last layer to the first."""
+        """Gradients of the loss after ``forward(x)``, by the chain rule from the last layer to the first."""
         da2 = 2 * (self.a2 - y) / y.size
         dz2 = kernels.activation_backward("sigmoid", self.a2, da2)
         da1, self.dw2, self.db2 = kernels.dense_backward(self.a1, self.w2, dz2)

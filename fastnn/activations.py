@@ -1,7 +1,8 @@
 """Activations: the table of what ``Dense(activation=...)`` takes, each with its formula in NumPy.
 
-Adding one is one entry here and one line in ``csrc/activations.def``. The formulas are what the documentation shows and
-what the tests hold the compiled routines against; calling one (``activations.relu(x)``) evaluates them.
+Adding one is one entry here and one line in ``csrc/activations.def``. The formulas are what the documentation
+shows and what the tests hold the compiled routines against; calling one (``activations.relu(x)``) evaluates
+them.
 """
 
 from collections.abc import Callable
@@ -93,7 +94,10 @@ relu = Activation(
     doc="Rectified linear unit: ``f(z) = max(z, 0)``, with ``f'(0) = 0``.",
 )
 sigmoid = Activation(
-    "sigmoid", _sigmoid, lambda a: a * (1 - a), doc="Logistic function: ``f(z) = 1 / (1 + exp(-z))``, between 0 and 1."
+    "sigmoid",
+    _sigmoid,
+    lambda a: a * (1 - a),
+    doc="Logistic function: ``f(z) = 1 / (1 + exp(-z))``, between 0 and 1.",
 )
 tanh = Activation("tanh", np.tanh, lambda a: 1 - a * a, doc="Hyperbolic tangent, between -1 and 1.")
 softmax = Activation(
@@ -107,8 +111,9 @@ ACTIVATIONS = Registry(
     "activation",
     "keras.activations",
     {a.__name__: a for a in (linear, relu, sigmoid, softmax, tanh)},
-    later="""celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu log_sigmoid
-    log_softmax mish relu6 selu silu soft_shrink softplus softsign sparse_plus sparse_sigmoid sparsemax squareplus swish
+    later="""celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu
+    log_sigmoid log_softmax mish relu6 selu silu soft_shrink softplus softsign sparse_plus sparse_sigmoid
+    sparsemax squareplus swish
     tanh_shrink threshold""",
 )
 
@@ -131,9 +136,12 @@ def get(identifier: object, argument: str = "activation") -> Activation:
         return ACTIVATIONS.make(identifier, argument)
     if callable(identifier):
         raise NotImplementedError(
-            f"{argument}={identifier!r}: functions of your own are not supported yet; use one of {ACTIVATIONS.listed()}."
+            f"{argument}={identifier!r}: functions of your own are not supported yet; use one of "
+            f"{ACTIVATIONS.listed()}."
         )
-    raise TypeError(f"{argument} must be a name or an activation, got {identifier!r} of type {type(identifier).__name__}.")
+    raise TypeError(
+        f"{argument} must be a name or an activation, got {identifier!r} of type {type(identifier).__name__}."
+    )
 
 
 def serialize(activation: Activation) -> str:

@@ -1,18 +1,18 @@
 """Callbacks: what happens between epochs (``keras.callbacks``).
 
-A callback costs only what it overrides. With none that overrides a hook of epochs or batches, many epochs run in one
-native call; with epoch hooks there is one call an epoch; with batch hooks, one a step.
+A callback costs only what it overrides. With none that overrides a hook of epochs or batches, many epochs run
+in one native call; with epoch hooks there is one call an epoch; with batch hooks, one a step.
 """
 
-import math
-import warnings
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from fastnn.errors import warn
 from fastnn.history import History
 from fastnn.hooks import Callback, overrides
+from fastnn.progress import write
 
 __all__ = ["Callback", "CallbackList", "EarlyStopping", "History"]
 
@@ -86,7 +86,9 @@ def _forward_batch(hook: str):
 
 for _hook in dir(Callback):
     if _hook.startswith("on_"):
-        _forward = _forward_batch if "batch" in _hook else _forward_epoch if "epoch" in _hook else _forward_whole
+        _forward = (
+            _forward_batch if "batch" in _hook else _forward_epoch if "epoch" in _hook else _forward_whole
+        )
         setattr(CallbackList, _hook, _forward(_hook))
 
 
@@ -107,7 +109,9 @@ def check_callbacks(callbacks: Any) -> list[Callback]:
         elif isinstance(c, type):
             raise TypeError(f"callbacks holds the class {c.__name__}; make an object of it: {c.__name__}().")
         else:
-            raise TypeError(f"callbacks holds {c!r} of type {type(c).__name__}; subclasses of Callback are needed.")
+            raise TypeError(
+                f"callbacks holds {c!r} of type {type(c).__name__}; subclasses of Callback are needed."
+            )
     return found
 
 
@@ -155,14 +159,16 @@ class EarlyStopping(Callback):
         super().__init__()
         if mode not in ("auto", "min", "max"):
             raise ValueError(f"EarlyStopping: mode={mode!r}: must be 'auto', 'min' or 'max'.")
+        if not isinstance(monitor, str):
+            raise TypeError(f"EarlyStopping: monitor must be a key of the history, got {monitor!r}.")
         self.monitor = monitor
-        self.min_delta = abs(min_delta)
-        self.patience = patience
+        self.min_delta = abs(_number("min_delta", min_delta))
+        self.patience = _count("patience", patience)
         self.verbose = verbose
         self.mode = mode
-        self.baseline = baseline
+        self.baseline = None if baseline is None else _number("baseline", baseline)
         self.restore_best_weights = restore_best_weights
-        self.start_from_epoch = start_from_epoch
+        self.start_from_epoch = _count("start_from_epoch", start_from_epoch)
         self._reset()
 
     def _reset(self) -> None:
@@ -180,7 +186,8 @@ class EarlyStopping(Callback):
         found = model.metric_direction(self.monitor.removeprefix("val_"))
         if found is None:
             raise ValueError(
-                f"EarlyStopping: monitor={self.monitor!r} is not a metric whose direction is known; pass mode='min' or 'max'."
+                f"EarlyStopping: monitor={self.monitor!r} is not a metric whose direction is known; pass "
+                "mode='min' or 'max'."
             )
         return found
 
@@ -227,14 +234,29 @@ class EarlyStopping(Callback):
     def say(self) -> None:
         """Print what happened, where ``verbose`` asks for it."""
         if self.verbose and self.stopped_epoch > 0:
-            print(f"Epoch {self.stopped_epoch + 1}: early stopping")
+            write(f"Epoch {self.stopped_epoch + 1}: early stopping\n")
         if self.verbose and self.restore_best_weights and self.best is not None:
-            print(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
+            write(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.\n")
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, str) or not hasattr(value, "__float__"):
+        raise TypeError(f"EarlyStopping: {name} must be a number, got {value!r}.")
+    return float(value)
+
+
+def _count(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"EarlyStopping: {name} must be a whole number of epochs, got {value!r}.")
+    if value < 0:
+        raise ValueError(f"EarlyStopping: {name} must not be negative, got {value}.")
+    return value.__index__()
 
 
 def warn_not_there(monitor: str, logs: Iterable[str]) -> None:
-    warnings.warn(
+    """Say, in Keras's words, that there is nothing to monitor."""
+    warn(
         f"Early stopping conditioned on metric `{monitor}` which is not available. "
         f"Available metrics are: {','.join(logs)}",
-        stacklevel=3,
+        UserWarning,
     )

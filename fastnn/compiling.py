@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from fastnn import losses, metrics, optimizers
 from fastnn.losses.classes import Loss
-from fastnn.metrics.classes import MeanMetric, Metric
+from fastnn.metrics.classes import MeanMetric
 from fastnn.optimizers import Optimizer
 
 
@@ -25,13 +25,22 @@ class Compiled:
     """
 
     def __init__(
-        self, optimizer: Any, loss: Any, loss_weights: Any = None, metrics: Any = None, weighted_metrics: Any = None,
+        self,
+        optimizer: Any,
+        loss: Any,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
         hints: dict[str, Any] | None = None,
-    ):  # fmt: skip
+    ):
         if loss_weights is not None:
-            raise NotImplementedError("loss_weights: models here have one output and one loss; scale sample_weight instead.")
+            raise NotImplementedError(
+                "loss_weights: models here have one output and one loss; scale sample_weight instead."
+            )
         if weighted_metrics:
-            raise NotImplementedError("weighted_metrics is not supported yet; metrics= are unweighted means, as in Keras.")
+            raise NotImplementedError(
+                "weighted_metrics is not supported yet; metrics= are unweighted means, as in Keras."
+            )
         self.optimizer: Optimizer = optimizers.get(optimizer)
         self.loss = loss
         self.metrics = metrics
@@ -41,14 +50,15 @@ class Compiled:
         self.native: Native | None = None
 
     def resolve(self, units: int, owner: str) -> Native:
-        """Fill in what depends on the output: which accuracy ``"accuracy"`` means. ``owner`` names the last layer."""
+        """Fill in what depends on the number of outputs of the last layer, which ``owner`` names."""
         if self._loss is None:
             raise ValueError("There is no loss to train for: compile the model with loss=.")
         name, from_logits = self._loss
         kind = losses.TABLE[name].targets
         if name == "categorical_crossentropy" and units == 1:
             raise ValueError(
-                f"categorical_crossentropy needs an output for each class, but {owner} has 1 unit; for yes or no use 'binary_crossentropy'."
+                f"categorical_crossentropy needs an output for each class, but {owner} has 1 unit; for yes "
+                "or no use 'binary_crossentropy'."
             )
         found, keys = [], ["loss"]
         for key, metric in self._metrics:
@@ -56,7 +66,8 @@ class Compiled:
             if metrics.TABLE[native].targets != kind and units > 1:
                 wants = {"class": "class numbers", "units": f"{units} targets a row"}
                 raise ValueError(
-                    f"metrics: {key!r} ({native}) takes {wants[metrics.TABLE[native].targets]}, but the loss {name} takes {wants[kind]}."
+                    f"metrics: {key!r} ({native}) takes {wants[metrics.TABLE[native].targets]}, but the "
+                    f"loss {name} takes {wants[kind]}."
                 )
             found.append(native)
             keys.append(_unused(key, keys))
@@ -90,13 +101,21 @@ def _resolve_loss(loss: Any) -> tuple[str, bool] | None:
         name = getattr(found, "__name__", "")
         if name in losses.TABLE and losses.TABLE[name].function is found:
             return name, False
-        raise NotImplementedError(f"loss={found!r}: losses of your own are not supported yet; use one of {losses.LOSSES.listed()}.")
+        raise NotImplementedError(
+            f"loss={found!r}: losses of your own are not supported yet; use one of {losses.LOSSES.listed()}."
+        )
     function = getattr(type(found), "function", None)
     name = getattr(function, "__name__", "")
-    if name not in losses.TABLE or losses.TABLE[name].function is not function or type(found).call is not Loss.call:
+    if (
+        name not in losses.TABLE
+        or losses.TABLE[name].function is not function
+        or type(found).call is not Loss.call
+    ):
         raise NotImplementedError(f"loss={found!r}: losses of your own are not supported yet.")
     if found.reduction not in ("sum_over_batch_size", "mean"):
-        raise NotImplementedError(f"loss {found.name!r}: reduction={found.reduction!r} is not supported in training yet.")
+        raise NotImplementedError(
+            f"loss {found.name!r}: reduction={found.reduction!r} is not supported in training yet."
+        )
     options = found.options()
     from_logits = options.pop("from_logits", False)
     _defaults_only(found, options)
@@ -111,7 +130,8 @@ def _defaults_only(thing: Any, options: dict[str, Any]) -> None:
     for key, value in options.items():
         if value != _DEFAULTS.get(key, value):
             raise NotImplementedError(
-                f"{type(thing).__name__}({key}={value!r}) is not supported in training yet; leave it at {_DEFAULTS[key]!r}."
+                f"{type(thing).__name__}({key}={value!r}) is not supported in training yet; leave it at "
+                f"{_DEFAULTS[key]!r}."
             )
 
 
@@ -135,15 +155,16 @@ def _metric(given: Any) -> tuple[str, str]:
         _defaults_only(given, {"from_logits": from_logits})
         return given.name, name
     found = metrics.get(given, "metrics")
-    key = given if isinstance(given, str) else getattr(found, "name", None) or getattr(found, "__name__", repr(found))
     function = type(found).function if isinstance(found, MeanMetric) else found
-    name = getattr(function, "__name__", "")
+    name = str(getattr(function, "__name__", ""))
     if name not in metrics.TABLE or metrics.TABLE[name].function is not function:
         raise NotImplementedError(
-            f"metrics: {given!r}: metrics of your own are not supported yet; use one of accuracy, {metrics.METRICS.listed()}."
+            f"metrics: {given!r}: metrics of your own are not supported yet; use one of accuracy, "
+            f"{metrics.METRICS.listed()}."
         )
-    if isinstance(found, Metric):
-        _defaults_only(found, found.options())  # type: ignore[attr-defined]
+    if isinstance(found, MeanMetric):
+        _defaults_only(found, found.options())
+    key = given if isinstance(given, str) else getattr(found, "name", name)
     return key, name
 
 

@@ -10,7 +10,6 @@ __all__ = [
     "floatx",
     "is_interactive_logging_enabled",
     "set_floatx",
-    "standard_dtype",
 ]
 
 DTYPES = ("float32", "float64")
@@ -80,8 +79,15 @@ def is_interactive() -> bool:
     return "ipykernel" in sys.modules and type(out).__module__.startswith("ipykernel")
 
 
+def terminal_width() -> int:
+    """Return the number of columns of the terminal, 80 where there is none."""
+    import shutil  # not needed by who trains silently
+
+    return shutil.get_terminal_size().columns
+
+
 def standard_dtype(value: object, argument: str = "dtype") -> str:
-    """Return ``"float32"`` or ``"float64"`` for a name, a NumPy dtype, or one of Keras's serialised dtype policies."""
+    """Return ``"float32"`` or ``"float64"`` for a name, a NumPy dtype, or a serialised dtype policy."""
     if value is None:
         return _floatx
     name = value

@@ -1,23 +1,23 @@
 """The one door through which every array comes in.
 
-What fits already (dtype, C order, alignment) is passed on as it is, never copied and, where it is a memory map, never read
-here. Everything else becomes a fresh array, or an error that names the argument, what came, and what was expected. NaN and
-infinities are found where rows are gathered, natively; ``require_finite`` then says where.
+What fits already (dtype, C order, alignment) is passed on as it is, never copied and, where it is a memory
+map, never read here. Everything else becomes a fresh array, or an error that names the argument, what came,
+and what was expected. NaN and infinities are found where rows are gathered, natively; ``require_finite`` then
+says where.
 """
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
 
-from fastnn.errors import TrainingWarning
+from fastnn.errors import TrainingWarning, warn
 
 # Rows looked at together, so that a memory map is never read at once.
 _CHUNK = 65536
 
 
-def rows(x: Any, argument: str, dtype: np.dtype, columns: int | None = None, owner: str = "the model") -> np.ndarray:
+def rows(x: Any, argument: str, dtype: np.dtype, columns: int | None = None, layer: Any = None) -> np.ndarray:
     """Return features as an (N, columns) array of ``dtype``, C-contiguous and aligned.
 
     Parameters
@@ -28,8 +28,8 @@ def rows(x: Any, argument: str, dtype: np.dtype, columns: int | None = None, own
     dtype : numpy.dtype
     columns : int or None
         How many columns it must have; None accepts any number.
-    owner : str
-        Who expects them, in messages.
+    layer : Layer, optional
+        Which takes them, for messages.
     """
     if type(x) is np.ndarray and x.ndim == 2 and x.dtype == dtype and x.shape[1] == columns and len(x):
         flags = x.flags
@@ -40,64 +40,89 @@ def rows(x: Any, argument: str, dtype: np.dtype, columns: int | None = None, own
         a = a[0]
     if a.ndim == 1 and columns == 1:
         a = a.reshape(-1, 1)
+    owner = "the model" if layer is None else f"layer {layer.name!r}"
     expected = "(rows, columns)" if columns is None else f"(rows, {columns})"
     if a.ndim == 1:
-        one = f" For one row of {len(a)} columns write {argument}[None, :]; for {len(a)} rows of one column, {argument}[:, None]."
+        one = f" For one row write {argument}[None, :]; for {len(a)} rows of one column, {argument}[:, None]."
         raise ValueError(f"{argument} has shape {a.shape}, but {owner} takes {expected}.{one}")
     if a.ndim != 2:
-        raise ValueError(f"{argument} has {a.ndim} dimensions, shape {a.shape}, but {owner} takes {expected}.")
+        raise ValueError(
+            f"{argument} has {a.ndim} dimensions, shape {a.shape}, but {owner} takes {expected}."
+        )
     if columns is not None and a.shape[1] != columns:
-        raise ValueError(f"{argument} has {a.shape[1]} columns, shape {a.shape}, but {owner} takes {columns}.")
+        raise ValueError(
+            f"{argument} has {a.shape[1]} columns, shape {a.shape}, but {owner} takes {columns}."
+        )
     if a.shape[1] == 0:
         raise ValueError(f"{argument} has no columns, shape {a.shape}.")
     _require_rows(a, argument)
     return contiguous(a, dtype)
 
 
-def targets(y: Any, argument: str, dtype: np.dtype, units: int, kind: str, loss: str, owner: str) -> np.ndarray:
-    """Return targets as an (N, units) array, or for ``kind="class"`` an (N, 1) array of checked class numbers.
+def targets(
+    y: Any, argument: str, dtype: np.dtype, units: int, kind: str, loss: str, layer: Any
+) -> np.ndarray:
+    """Return targets as an (N, units) array; for ``kind="class"`` as (N, 1) checked class numbers.
 
-    ``owner`` names the last layer; ``loss`` is the loss's name, for messages.
+    ``layer``, the last one, and ``loss`` are for messages.
     """
-    if kind == "units" and type(y) is np.ndarray and y.ndim == 2 and y.dtype == dtype and y.shape[1] == units and len(y):
+    if (
+        kind == "units"
+        and type(y) is np.ndarray
+        and y.ndim == 2
+        and y.dtype == dtype
+        and y.shape[1] == units
+        and len(y)
+    ):
         flags = y.flags
         if flags.c_contiguous and flags.aligned:
             return y
     a = array(y, argument)
     if kind == "class":
-        return _classes(a, argument, dtype, units, loss, owner)
+        return _classes(a, argument, dtype, units, loss, layer)
+    owner = f"layer {layer.name!r}"
     if a.ndim == 1 and units == 1:
         a = a.reshape(-1, 1)
     if a.ndim != 2 or a.shape[1] != units:
-        expected = f"(rows,) or (rows, 1), since {owner} has 1 unit" if units == 1 else f"(rows, {units}), since {owner} has {units} units"
+        expected = (
+            f"(rows,) or (rows, 1), since {owner} has 1 unit"
+            if units == 1
+            else f"(rows, {units}), since {owner} has {units} units"
+        )
         hint = ""
         if units > 1 and (a.ndim == 1 or a.shape[1:] == (1,)) and loss == "categorical_crossentropy":
-            hint = " For class numbers, use the loss 'sparse_categorical_crossentropy', or keras.utils.to_categorical(y)."
+            hint = " Class numbers go with 'sparse_categorical_crossentropy', or utils.to_categorical(y)."
         raise ValueError(f"{argument} has shape {a.shape}, but must have shape {expected}.{hint}")
     _require_rows(a, argument)
     return contiguous(a, dtype)
 
 
-def _classes(a: np.ndarray, argument: str, dtype: np.dtype, units: int, loss: str, owner: str) -> np.ndarray:
+def _classes(a: np.ndarray, argument: str, dtype: np.dtype, units: int, loss: str, layer: Any) -> np.ndarray:
+    owner = f"layer {layer.name!r}"
     if a.ndim == 2 and a.shape[1] == 1:
         a = a[:, 0]
     if a.ndim != 1:
         hint = ""
         if a.ndim == 2 and a.shape[1] == units:
             hint = f" For one-hot rows use the loss 'categorical_crossentropy', or {argument}.argmax(axis=1)."
-        raise ValueError(f"{argument} has shape {a.shape}, but {loss} takes one class number a row, shape (rows,).{hint}")
+        raise ValueError(
+            f"{argument} has shape {a.shape}, but {loss} takes one class number a row, shape (rows,).{hint}"
+        )
     _require_rows(a, argument)
     if a.dtype.kind == "f":
         wrong = np.flatnonzero(np.floor(a) != a)  # NaN included
         if wrong.size:
             i = int(wrong[0])
-            raise ValueError(f"{argument}[{i}] is {a[i].item()!r}, but {loss} takes whole numbers from 0 to {units - 1}.")
+            raise ValueError(
+                f"{argument}[{i}] is {a[i].item()!r}, but {loss} takes whole numbers from 0 to {units - 1}."
+            )
     if a.dtype.kind != "b":
         low, high = a.min(), a.max()
         if low < 0 or high >= units:
             i = int(np.flatnonzero((a < 0) | (a >= units))[0])
             raise ValueError(
-                f"{argument}[{i}] is class {a[i].item()!r}, but {owner} has {units} units: classes are numbered from 0 to {units - 1}."
+                f"{argument}[{i}] is class {a[i].item()!r}, but {owner} has {units} units: classes are "
+                f"numbered from 0 to {units - 1}."
             )
     return contiguous(a.reshape(-1, 1), dtype)
 
@@ -110,14 +135,19 @@ def weights(sample_weight: Any, argument: str, dtype: np.dtype, count: int) -> n
     if a.ndim == 2 and a.shape[1] == 1:
         a = a[:, 0]
     if a.shape != (count,):
-        raise ValueError(f"{argument} has shape {a.shape}, but must have one number for each of the {count} rows, shape ({count},).")
+        raise ValueError(
+            f"{argument} has shape {a.shape}, but must have one number for each of the {count} rows, shape "
+            f"({count},)."
+        )
     return contiguous(a, dtype)
 
 
 def same_rows(x: np.ndarray, y: np.ndarray, x_name: str, y_name: str) -> None:
     """Raise where ``x`` and ``y`` differ in their number of rows."""
     if len(x) != len(y):
-        raise ValueError(f"{x_name} has {len(x)} rows, but {y_name} has {len(y)}; there must be one target for each row.")
+        raise ValueError(
+            f"{x_name} has {len(x)} rows, but {y_name} has {len(y)}; there must be one target for each row."
+        )
 
 
 def split(share: float, x: np.ndarray, *others: np.ndarray | None) -> tuple[list, list]:
@@ -125,7 +155,8 @@ def split(share: float, x: np.ndarray, *others: np.ndarray | None) -> tuple[list
     at = math.floor(len(x) * (1 - share))
     if at in (0, len(x)):
         raise ValueError(
-            f"validation_split={share!r} of {len(x)} rows leaves {at} for training and {len(x) - at} for validation; both need at least one."
+            f"validation_split={share!r} of {len(x)} rows leaves {at} for training and {len(x) - at} for "
+            "validation; both need at least one."
         )
     arrays = (x, *others)
     return [a if a is None else a[:at] for a in arrays], [a if a is None else a[at:] for a in arrays]
@@ -143,7 +174,10 @@ def require_finite(a: np.ndarray | None, argument: str) -> None:
         value = piece[tuple(place)]
         what = "NaN" if np.isnan(value) else "an infinity, or too large for its dtype"
         column = f", column {place[1]}" if len(place) > 1 and a.shape[1] > 1 else ""
-        raise ValueError(f"{argument} holds {what} in row {start + place[0]}{column}; only finite numbers can be learned from.")
+        raise ValueError(
+            f"{argument} holds {what} in row {start + place[0]}{column}; only finite numbers can be learned "
+            "from."
+        )
 
 
 def warn_outside_unit_interval(y: np.ndarray, argument: str) -> None:
@@ -152,10 +186,10 @@ def warn_outside_unit_interval(y: np.ndarray, argument: str) -> None:
     if low < 0 or high > 1:
         i = int(np.flatnonzero(((y < 0) | (y > 1)).any(axis=1))[0])
         hint = f" For labels -1 and 1 pass ({argument} + 1) / 2." if low == -1 and high == 1 else ""
-        warnings.warn(
-            f"{argument} holds {low:g} to {high:g} (row {i} is outside [0, 1]), but binary_crossentropy takes probabilities.{hint}",
+        warn(
+            f"{argument} holds {low:g} to {high:g} (row {i} is outside [0, 1]), but binary_crossentropy "
+            f"takes probabilities.{hint}",
             TrainingWarning,
-            stacklevel=4,
         )
 
 
@@ -167,11 +201,11 @@ def contiguous(a: np.ndarray, dtype: np.dtype) -> np.ndarray:
         return np.array(a, dtype=dtype, order="C", subok=False)
 
 
-# From anything to an array of numbers ------------------------------------------------------------------------------------
+# From anything to an array of numbers -----------------------------------------------------------------------
 
 
 def array(value: Any, argument: str) -> np.ndarray:
-    """Return ``value`` as an array of bools, ints or floats of any layout, copying only what is no array yet."""
+    """Return ``value`` as an array of bools, ints or floats of any layout; an array is not copied."""
     names = None
     if not isinstance(value, np.ndarray):
         _refuse(value, argument)
@@ -181,7 +215,9 @@ def array(value: Any, argument: str) -> np.ndarray:
     if mask is not None:
         if np.any(mask):
             place = tuple(int(i) for i in np.argwhere(np.broadcast_to(mask, value.shape))[0])
-            raise ValueError(f"{argument} is a masked array with a masked entry at {place}; fill it or leave the row out.")
+            raise ValueError(
+                f"{argument} is a masked array with a masked entry at {place}; fill it or leave the row out."
+            )
         value = value.data
     kind = value.dtype.kind
     if kind in "fiub":
@@ -189,14 +225,17 @@ def array(value: Any, argument: str) -> np.ndarray:
     if kind == "O":
         return _numbers(value, argument, names)
     if kind in "US":
-        raise TypeError(f"{argument} holds text ({value.reshape(-1)[:1].tolist()[0]!r} ...), but must hold numbers.{_LABELS}")
+        some = "".join(f" ({v!r} ...)" for v in value.reshape(-1)[:1].tolist())
+        raise TypeError(f"{argument} holds text{some}, but must hold numbers.{_LABELS}")
     if kind == "V" and value.dtype.names is None:  # bfloat16 and its like
         try:
             return value.astype(np.float32)
         except (TypeError, ValueError):
             pass
     words = {"c": "complex numbers", "M": "dates", "m": "time differences", "V": "records"}
-    raise TypeError(f"{argument} holds {words.get(kind, 'no numbers')} (dtype {value.dtype}), but must hold real numbers.")
+    raise TypeError(
+        f"{argument} holds {words.get(kind, 'no numbers')} (dtype {value.dtype}), but must hold real numbers."
+    )
 
 
 _LABELS = " For labels, np.unique(labels, return_inverse=True) gives class numbers."
@@ -217,7 +256,9 @@ def _refuse(value: Any, argument: str) -> None:
         and not hasattr(value, "__len__")
         and not any(hasattr(value, name) for name in ("__array__", "__dlpack__", "to_numpy"))
     ):
-        raise NotImplementedError(f"{argument} is a {kind}: generators and datasets are not supported yet; pass arrays.")
+        raise NotImplementedError(
+            f"{argument} is a {kind}: generators and datasets are not supported yet; pass arrays."
+        )
 
 
 def _convert(value: Any, argument: str) -> np.ndarray:
@@ -258,7 +299,9 @@ def _numbers(a: np.ndarray, argument: str, names: Any) -> np.ndarray:
         if v is None or type(v).__name__ in ("NAType", "NaTType"):
             raise ValueError(f"{argument} has a missing value in {where}; fill it or leave the row out.")
         labels = _LABELS if isinstance(v, str) else ""
-        raise TypeError(f"{argument} holds {v!r} of type {type(v).__name__} in {where}, but must hold numbers.{labels}")
+        raise TypeError(
+            f"{argument} holds {v!r} of type {type(v).__name__} in {where}, but must hold numbers.{labels}"
+        )
     return a.astype(np.float64)
 
 

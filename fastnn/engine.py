@@ -1,5 +1,6 @@
 """An `Engine` is a model's compiled network, and the go-between of the network and the model's Variables."""
 
+import math
 import threading
 import weakref
 from collections.abc import Sequence
@@ -7,15 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.data import require_finite
 from fastnn.kernels.network import Network
+from fastnn.kernels.training import Training
 from fastnn.variables import STATE, Variable
 
 
 class Engine:
     """A compiled network over a list of variables.
 
-    Holds its variables weakly, and they hold it: the weights live here after training, and nothing forms a cycle that
-    would keep a dropped model's memory until the garbage collector comes by.
+    Holds its variables weakly, and they hold it: the weights live here after training, and nothing forms a
+    cycle that would keep a dropped model's memory until the garbage collector comes by.
 
     Parameters
     ----------
@@ -34,7 +37,7 @@ class Engine:
         self.compiled: Any = None  # the Compiled that the network was last compiled for
         self.optimizer: Any = None
         self.stale = True  # whether variables have values that the network does not
-        self.training: Any = None  # the Training under way
+        self.owner: Any = None  # the Fit under way
         self.trainer = 0  # the thread that runs it
         self._variables = [weakref.ref(v) for v in variables]
         self._pulled = -1
@@ -44,8 +47,10 @@ class Engine:
 
     def sync(self) -> None:
         """Bring values assigned elsewhere into the network; call before using it if ``stale``."""
-        if self.training is not None:
-            return  # its owner does that between two calls
+        if self.owner is not None:
+            if self.trainer == threading.get_ident():
+                self.owner.adopt()
+            return
         with self._pushing:
             self.stale = False  # first: what changes from here on is for the next time
             self.net.set_weights([v.value for v in self._alive()])
@@ -54,8 +59,10 @@ class Engine:
         """Make the network the home of its variables: it is about to train."""
         for v in self._alive():
             for user in v.users():
-                if user.training is not None:
-                    raise RuntimeError(f"{v.path} is being trained by another model that shares it; wait for that to end.")
+                if user.owner is not None:
+                    raise RuntimeError(
+                        f"{v.path} is being trained by another model that shares it; wait for that to end."
+                    )
         if self.stale:
             self.sync()
         self.trainer = threading.get_ident()
@@ -93,10 +100,34 @@ class Engine:
             return
         spec = compiled.native
         optimizer = compiled.optimizer
-        self.net.compile(spec.loss, spec.from_logits, optimizer.native, optimizer.native_hypers(), list(spec.metrics))
+        self.net.compile(
+            spec.loss, spec.from_logits, optimizer.native, optimizer.native_hypers(), list(spec.metrics)
+        )
         self.optimizer = optimizer
         optimizer.bind(self)
         self.compiled = compiled
 
     def set_hyper(self, name: str, value: float) -> None:
         self.net.set_hyper(name, value)
+
+    def step(self, part: Any, seed: int) -> list[float]:
+        """Take one training step on all of ``part``; return loss and metrics."""
+        training = Training(
+            self.net,
+            part.x,
+            part.y,
+            batch_size=len(part.x),
+            shuffle=False,
+            seed=seed,
+            epochs=1,
+            sample_weight=part.sample_weight,
+        )
+        try:
+            training.run(1, math.inf)
+        except ValueError:
+            for name, a in zip(part._fields, part, strict=True):
+                require_finite(a, name)
+            raise
+        finally:
+            training.close()
+        return training.logs[0].tolist()

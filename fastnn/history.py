@@ -26,7 +26,8 @@ class History(Callback):
         self.history: dict[str, list[float]] = {}
         self.epoch: list[int] = []
 
-    # The model holds its history, so the history must not hold the model: it would live until the garbage collector comes.
+    # The model holds its history, so the history must not hold the model: it would live until the garbage
+    # collector comes.
     @property
     def model(self) -> Any:
         return None if self._model is None else self._model()

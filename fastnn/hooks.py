@@ -6,8 +6,8 @@ from typing import Any
 class Callback:
     """Base class: override the hooks that you need.
 
-    ``logs`` is a dict of metrics: of the epoch so far in batch hooks, of the whole epoch (``val_...`` included) in
-    `on_epoch_end`. Set ``self.model.stop_training = True`` to end the training.
+    ``logs`` is a dict of metrics: of the epoch so far in batch hooks, of the whole epoch (``val_...``
+    included) in `on_epoch_end`. Set ``self.model.stop_training = True`` to end the training.
 
     Attributes
     ----------

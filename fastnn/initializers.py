@@ -1,8 +1,8 @@
 """Initializers: what weights are before training (Keras 3's names, arguments and distributions).
 
-A random initializer is a function of its seed and the shape: called twice it returns the same values. Without a seed it
-draws one when it is made. Values are computed in float64 and rounded once, so a float32 and a float64 model of one seed
-start from the same point.
+A random initializer is a function of its seed and the shape: called twice it returns the same values. Without
+a seed it draws one when it is made. Values are computed in float64 and rounded once, so a float32 and a
+float64 model of one seed start from the same point.
 """
 
 import math
@@ -14,7 +14,8 @@ import numpy as np
 from fastnn import seeds
 from fastnn.config import standard_dtype
 from fastnn.names import snake_case
-from fastnn.registry import Configured, Registry, serialize as _serialize
+from fastnn.registry import Configured, Registry
+from fastnn.registry import serialize as _serialize
 
 __all__ = [
     "Constant",
@@ -38,7 +39,7 @@ __all__ = [
 
 
 class Initializer(Configured):
-    """Base class: subclass it with ``__call__(shape, dtype=None)`` (and ``get_config``) for one of your own."""
+    """Base class; one of your own defines ``__call__(shape, dtype=None)`` and ``get_config``."""
 
     def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> np.ndarray:
         """Return an array of ``shape``."""
@@ -94,7 +95,10 @@ class FromArray(Initializer):
 
     def __call__(self, shape, dtype=None):
         if self.value.shape != tuple(shape):
-            raise ValueError(f"An initial value of shape {self.value.shape} was given for a weight of shape {tuple(shape)}.")
+            raise ValueError(
+                f"An initial value of shape {self.value.shape} was given for a weight of shape "
+                f"{tuple(shape)}."
+            )
         return self.value.astype(standard_dtype(dtype))
 
     def get_config(self):
@@ -115,7 +119,7 @@ class RandomInitializer(Initializer):
     def __call__(self, shape, dtype=None):
         return self.draw(seeds.generator(self.seed), tuple(shape)).astype(standard_dtype(dtype))
 
-    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    def draw(self, rng: Any, shape: tuple[int, ...]) -> np.ndarray:
         raise NotImplementedError
 
     def get_config(self):
@@ -141,7 +145,7 @@ class TruncatedNormal(RandomNormal):
     """Normal distribution, what is further than two ``stddev`` from ``mean`` drawn again."""
 
     def draw(self, rng, shape):
-        return self.mean + self.stddev * truncated_normal(rng, shape)
+        return self.mean + self.stddev * _truncated(rng, shape)
 
 
 class RandomUniform(RandomInitializer):
@@ -205,7 +209,9 @@ class VarianceScaling(RandomInitializer):
         if distribution not in _DISTRIBUTIONS:
             raise ValueError(f"distribution={distribution!r}: must be one of {', '.join(_DISTRIBUTIONS)}.")
         if input_axes is not None or output_axes is not None:
-            raise NotImplementedError("input_axes and output_axes are not supported; kernels are (inputs, units).")
+            raise NotImplementedError(
+                "input_axes and output_axes are not supported; kernels are (inputs, units)."
+            )
         super().__init__(seed)
         self.scale = scale
         self.mode = mode
@@ -220,7 +226,7 @@ class VarianceScaling(RandomInitializer):
             return limit * (2 * rng.random(shape) - 1)
         if self.distribution == "untruncated_normal":
             return math.sqrt(variance) * rng.standard_normal(shape)
-        return math.sqrt(variance) / _TRUNCATED_STDDEV * truncated_normal(rng, shape)
+        return math.sqrt(variance) / _TRUNCATED_STDDEV * _truncated(rng, shape)
 
     def get_config(self):
         axes = {"input_axes": self.input_axes, "output_axes": self.output_axes}
@@ -238,15 +244,29 @@ def _named(name: str, scale: float, mode: str, distribution: str, doc: str) -> t
 
 
 GlorotUniform = _named(
-    "GlorotUniform", 1.0, "fan_avg", "uniform", "Uniform over [-l, l), l = sqrt(6 / (fan_in + fan_out)): Dense's default."
+    "GlorotUniform",
+    1.0,
+    "fan_avg",
+    "uniform",
+    "Uniform over [-l, l), l = sqrt(6 / (fan_in + fan_out)): Dense's default.",
 )
 GlorotNormal = _named(
-    "GlorotNormal", 1.0, "fan_avg", "truncated_normal", "Truncated normal, stddev sqrt(2 / (fan_in + fan_out))."
+    "GlorotNormal",
+    1.0,
+    "fan_avg",
+    "truncated_normal",
+    "Truncated normal, stddev sqrt(2 / (fan_in + fan_out)).",
 )
-HeUniform = _named("HeUniform", 2.0, "fan_in", "uniform", "Uniform over [-l, l), l = sqrt(6 / fan_in): for relu.")
-HeNormal = _named("HeNormal", 2.0, "fan_in", "truncated_normal", "Truncated normal, stddev sqrt(2 / fan_in): for relu.")
+HeUniform = _named(
+    "HeUniform", 2.0, "fan_in", "uniform", "Uniform over [-l, l), l = sqrt(6 / fan_in): for relu."
+)
+HeNormal = _named(
+    "HeNormal", 2.0, "fan_in", "truncated_normal", "Truncated normal, stddev sqrt(2 / fan_in): for relu."
+)
 LecunUniform = _named("LecunUniform", 1.0, "fan_in", "uniform", "Uniform over [-l, l), l = sqrt(3 / fan_in).")
-LecunNormal = _named("LecunNormal", 1.0, "fan_in", "truncated_normal", "Truncated normal, stddev sqrt(1 / fan_in).")
+LecunNormal = _named(
+    "LecunNormal", 1.0, "fan_in", "truncated_normal", "Truncated normal, stddev sqrt(1 / fan_in)."
+)
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -258,7 +278,7 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     return shape[-2] * field, shape[-1] * field
 
 
-def truncated_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+def _truncated(rng: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Return standard normal values, those beyond +-2 drawn again."""
     values = rng.standard_normal(shape)
     flat = values.reshape(-1)
@@ -270,9 +290,20 @@ def truncated_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.nda
 
 
 _CLASSES = (
-    Constant, GlorotNormal, GlorotUniform, HeNormal, HeUniform, LecunNormal, LecunUniform, Ones, RandomNormal,
-    RandomUniform, TruncatedNormal, VarianceScaling, Zeros,
-)  # fmt: skip
+    Constant,
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    HeUniform,
+    LecunNormal,
+    LecunUniform,
+    Ones,
+    RandomNormal,
+    RandomUniform,
+    TruncatedNormal,
+    VarianceScaling,
+    Zeros,
+)
 INITIALIZERS = Registry(
     "initializer",
     "keras.initializers",

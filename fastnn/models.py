@@ -1,5 +1,6 @@
 """Models: ``Sequential``, a stack of layers that is compiled, trained, evaluated and asked."""
 
+import math
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -14,7 +15,7 @@ from fastnn.compiling import Compiled, Native
 from fastnn.engine import Engine
 from fastnn.history import History
 from fastnn.hooks import PREDICT_HOOKS
-from fastnn.layers.core import KerasTensor
+from fastnn.layers.layer import KerasTensor, Shape
 from fastnn.stack import Stack
 from fastnn.summary import summary
 from fastnn.training_loop import BATCH_SIZE, Data, Fit, evaluate, settings, whole
@@ -28,7 +29,8 @@ class Model(Stack):
     def __new__(cls, *args, **kwargs):
         if not issubclass(cls, Sequential):
             raise NotImplementedError(
-                "Models of your own and functional ones, Model(inputs, outputs), are not supported: use Sequential."
+                "Models of your own and functional ones, Model(inputs, outputs), are not supported: use "
+                "Sequential."
             )
         return super().__new__(cls)
 
@@ -39,8 +41,8 @@ class Sequential(Model):
     Parameters
     ----------
     layers : list of Layer, optional
-        May begin with ``Input(shape=(columns,))``; otherwise the first layer's ``input_dim=`` or the first data decide
-        the number of columns.
+        May begin with ``Input(shape=(columns,))``; otherwise the first layer's ``input_dim=`` or the first
+        data decide the number of columns.
     trainable : bool
     name : str, optional
         By default ``sequential``, ``sequential_1``, ...
@@ -61,8 +63,9 @@ class Sequential(Model):
 
     Notes
     -----
-    `predict` and `evaluate` may be called from any thread, also during `fit`: they see the weights as they last were at
-    the end of an epoch or of a slice of 0.05 s. A second `fit` of the same model raises RuntimeError.
+    `predict` and `evaluate` may be called from any thread, also during `fit`: they see the weights as they
+    last were at the end of an epoch or of a slice of 0.05 s. A second `fit` of the same model raises
+    RuntimeError.
     """
 
     def __init__(self, layers: Iterable[Any] | None = None, trainable: bool = True, name: str | None = None):
@@ -80,7 +83,7 @@ class Sequential(Model):
         self._making = threading.Lock()
         self._training = threading.Lock()
 
-    # Compiling -----------------------------------------------------------------------------------------------
+    # Compiling ----------------------------------------------------------------------------------------------
 
     def compile(
         self,
@@ -135,10 +138,13 @@ class Sequential(Model):
     def metrics(self) -> list[Any]:
         """One Metric object for each metric that the model was compiled with."""
         native = self._native("metrics")
-        return [metrics.get(n)(name=k) if isinstance(metrics.get(n), type) else _named(n, k) for n, k in _pairs(native)]
+        found = [metrics.get(name) for name in native.metrics]
+        for metric, key in zip(found, native.keys[1:], strict=True):
+            metric.name = key
+        return found
 
     def metric_direction(self, name: str) -> str | None:
-        """Return whether small ("min") or large ("max") values of a metric are good; None for an unknown name."""
+        """Return whether small ("min") or large ("max") values of a metric are good, None if unknown."""
         if name == "loss":
             return "min"
         native = self._native("metric_direction")
@@ -160,3 +166,435 @@ class Sequential(Model):
 
     def reset_metrics(self) -> None:
         """Do nothing: metrics start anew in each call."""
+
+    def _native(self, what: str) -> Native:
+        """Return what the network is compiled for, or raise that `compile` must be called first."""
+        compiled = self._compiled
+        if compiled is None:
+            raise ValueError(
+                f"Compile model {self.name!r} before {what}: model.compile(optimizer='adam', loss='mse')."
+            )
+        return compiled.native or compiled.resolve(self._units(), self._last())
+
+    def _refuse_frozen(self) -> None:
+        frozen = [layer.name for layer in self._stack if not (layer.trainable and self._trainable)]
+        if frozen:
+            raise NotImplementedError(
+                f"Layer {frozen[0]!r} has trainable=False: training only a part is not supported yet."
+            )
+
+    # Training -----------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: None = None,
+        validation_steps: None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
+    ) -> History:
+        """Train the model.
+
+        Parameters
+        ----------
+        x : array-like, (rows, columns)
+            A NumPy array, a list of rows, a data frame, or anything that converts to an array.
+        y : array-like, (rows,) or (rows, units)
+            Targets; class numbers for sparse_categorical_crossentropy.
+        batch_size : int, optional
+            Rows of a step, 32 by default. The last batch of an epoch is smaller where they do not divide.
+        epochs : int
+            Number of the epoch to stop before.
+        verbose : {"auto", 0, 1, 2}
+            0 prints nothing, 1 draws a bar, 2 prints when an epoch is done. "auto" is 1 on a terminal and in
+            a notebook, else 2. Of epochs that pass faster than can be read, 1 prints a selection; the history
+            has all.
+        callbacks : list of Callback, optional
+        validation_split : float
+            Share of the rows, in [0, 1), to keep for validation: the last ones, before shuffling.
+        validation_data : tuple, optional
+            ``(x, y)`` or ``(x, y, sample_weight)``; overrides ``validation_split``.
+        shuffle : bool
+            Whether each epoch takes the rows in another order.
+        sample_weight : array-like, (rows,), optional
+            Factors of the rows' losses; the loss is their weighted sum divided by the number of rows.
+        initial_epoch : int
+            Number of the epoch to start with.
+        validation_batch_size : int, optional
+            Matters only for callbacks that look at batches of the validation.
+        class_weight, steps_per_epoch, validation_steps, validation_freq
+            Not supported yet.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        ValueError, TypeError
+            For wrong arguments; the model is as it was.
+        FloatingPointError
+            Where the loss becomes infinite or NaN; the model keeps its last finite weights.
+        RuntimeError
+            Where the model is being trained already.
+        """
+        native = self._native("fit")
+        chosen = settings(
+            batch_size,
+            epochs,
+            verbose,
+            shuffle,
+            initial_epoch,
+            validation_batch_size,
+            {
+                "class_weight": (class_weight, None),
+                "steps_per_epoch": (steps_per_epoch, None),
+                "validation_steps": (validation_steps, None),
+                "validation_freq": (validation_freq, 1),
+            },
+        )
+        calls = check_callbacks(callbacks)
+        with self._alone("fit"):
+            self._refuse_frozen()
+            train = self._data(native, x, y, sample_weight)
+            validation = None
+            if validation_data is not None:
+                validation = self._validation(native, validation_data, train.x.shape[1])
+            elif validation_split:
+                first, last = data.split(_share(validation_split), *train)
+                train, validation = Data(*first), Data(*last)
+            if native.loss == "binary_crossentropy":
+                data.warn_outside_unit_interval(train.y, "y")
+            return Fit(self, self._ready(train.x.shape[1], True), train, validation, chosen, calls).run()
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Take one step on these rows; return their loss and metrics from before it, as `evaluate` does."""
+        native = self._native("train_on_batch")
+        if class_weight is not None:
+            raise NotImplementedError("train_on_batch: class_weight is not supported yet; leave it at None.")
+        with self._alone("train_on_batch"):
+            self._refuse_frozen()
+            part = self._data(native, x, y, sample_weight)
+            engine = self._ready(part.x.shape[1], True)
+            engine.begin()
+            values = engine.step(part, self.seed)
+            engine.published()
+        return _result(native, values, return_dict)
+
+    # Judging and asking -------------------------------------------------------------------------------------
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Return the loss and the metrics over these rows.
+
+        Parameters
+        ----------
+        x, y, sample_weight
+            As for `fit`.
+        batch_size : int, optional
+            Matters only for callbacks that look at batches.
+        verbose : {"auto", 0, 1, 2}
+            As for `fit`.
+        steps : None
+            Not supported yet.
+        callbacks : list of Callback, optional
+        return_dict : bool
+            Return a dict instead.
+
+        Returns
+        -------
+        float, list of float or dict
+            The loss alone where there are no metrics, else loss and metrics in the order of `compile`.
+        """
+        native = self._native("evaluate")
+        size = whole(batch_size, "batch_size", 1, BATCH_SIZE)
+        level = progress.level(verbose)
+        if steps is not None:
+            raise NotImplementedError(f"evaluate: steps={steps!r} is not supported yet; leave it at None.")
+        part = self._data(native, x, y, sample_weight)
+        engine = self._ready(part.x.shape[1], True)
+        began = time.perf_counter()
+        calls = self._called(callbacks, len(part.x), size, level)
+        found = evaluate(engine, part, size, calls, self)
+        _explain(found["loss"], part)
+        if level:
+            bar = progress.Progress(level, 1, -(-len(part.x) // size))
+            bar.end(0, time.perf_counter() - began, dict(sorted(found.items())))
+        return _result(native, [found[key] for key in native.keys], return_dict)
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """Return the loss and the metrics over these rows, as `evaluate` does, without printing."""
+        native = self._native("test_on_batch")
+        part = self._data(native, x, y, sample_weight)
+        values = self._ready(part.x.shape[1], True).net.evaluate(*part).tolist()
+        _explain(values[0], part)
+        return _result(native, values, return_dict)
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: None = None,
+        callbacks: Any = None,
+    ) -> np.ndarray:
+        """Return the model's outputs for rows ``x``, shape (rows, units).
+
+        Parameters
+        ----------
+        x : array-like, (rows, columns)
+            NaN in a row gives NaN, in this row only.
+        batch_size : int, optional
+            Matters only for callbacks that look at batches; the result is the same.
+        verbose : {"auto", 0, 1, 2}
+            "auto" prints nothing, since predictions are fast and frequent; 1 and 2 print a line as Keras
+            does.
+        steps : None
+            Not supported yet.
+        callbacks : list of Callback, optional
+        """
+        rows = self._features(x, "x")
+        if batch_size is None and steps is None and callbacks is None and (verbose == "auto" or verbose == 0):
+            return self._ready(rows.shape[1]).net.predict(rows)
+        size = whole(batch_size, "batch_size", 1, BATCH_SIZE)
+        level = 0 if verbose == "auto" else progress.level(verbose)
+        if steps is not None:
+            raise NotImplementedError(f"predict: steps={steps!r} is not supported yet; leave it at None.")
+        engine = self._ready(rows.shape[1])
+        began = time.perf_counter()
+        calls = self._called(callbacks, len(rows), size, level)
+        if calls is not None and calls.overridden(*PREDICT_HOOKS):
+            out = self._predict_batches(engine, rows, size, calls)
+        else:
+            out = engine.net.predict(rows)
+        if level:
+            progress.Progress(level, 1, -(-len(rows) // size)).end(0, time.perf_counter() - began, {})
+        return out
+
+    def predict_on_batch(self, x: Any) -> np.ndarray:
+        """Return the model's outputs for rows ``x``."""
+        rows = self._features(x, "x")
+        return self._ready(rows.shape[1]).net.predict(rows)
+
+    def __call__(self, x: Any, training: bool | None = None, mask: None = None) -> np.ndarray:
+        """Return the model's outputs for rows ``x``, as `predict` does."""
+        if isinstance(x, KerasTensor):
+            raise NotImplementedError("Functional graphs of layers are not supported: use Sequential([...]).")
+        return self.predict_on_batch(x)
+
+    def _predict_batches(
+        self, engine: Engine, rows: np.ndarray, size: int, calls: CallbackList
+    ) -> np.ndarray:
+        self.stop_predicting = False
+        calls.on_predict_begin({})
+        parts = []
+        for batch, start in enumerate(range(0, len(rows), size)):
+            calls.on_predict_batch_begin(batch, {})
+            parts.append(engine.net.predict(rows[start : start + size]))
+            calls.on_predict_batch_end(batch, {"outputs": parts[-1]})
+            if self.stop_predicting:
+                break
+        calls.on_predict_end({})
+        return np.concatenate(parts)
+
+    def _called(self, callbacks: Any, count: int, size: int, level: int) -> CallbackList | None:
+        if callbacks is None:
+            return None
+        return CallbackList(
+            check_callbacks(callbacks), model=self, verbose=level, epochs=1, steps=-(-count // size)
+        )
+
+    # Data and network ---------------------------------------------------------------------------------------
+
+    def _features(self, x: Any, argument: str, columns: int | None = None) -> np.ndarray:
+        if not self._stack:
+            raise ValueError(f"Model {self.name!r} has no layers; add some first.")
+        if self._input is not None:
+            columns = self._input.batch_shape[1]
+        return data.rows(x, argument, _DTYPES[self._stack[0].dtype], columns, self._stack[0])
+
+    def _data(
+        self, native: Native, x: Any, y: Any, sample_weight: Any, prefix: str = "", columns: int | None = None
+    ) -> Data:
+        """Return checked arrays for training or evaluation."""
+        rows = self._features(x, f"{prefix}x", columns)
+        if y is None:
+            raise ValueError(f"{prefix}y is missing: training and evaluation need x and y.")
+        last = self._stack[-1]
+        y = data.targets(y, f"{prefix}y", rows.dtype, self._units(), native.kind, native.loss, last)
+        if len(y) != len(rows):
+            data.same_rows(rows, y, f"{prefix}x", f"{prefix}y")
+        if sample_weight is not None:
+            sample_weight = data.weights(sample_weight, f"{prefix}sample_weight", rows.dtype, len(rows))
+        return Data(rows, y, sample_weight)
+
+    def _validation(self, native: Native, given: Any, columns: int) -> Data:
+        if not isinstance(given, list | tuple) or len(given) not in (2, 3):
+            raise ValueError(
+                f"validation_data must be (x, y) or (x, y, sample_weight), got {type(given).__name__}"
+                + (f" of length {len(given)}." if isinstance(given, list | tuple) else ".")
+            )
+        x, y, weight = (*given, None) if len(given) == 2 else given
+        part = self._data(native, x, y, weight, "validation_data: ", columns)
+        for name, a in zip(Data._fields, part, strict=True):
+            data.require_finite(a, f"validation_data: {name}")
+        return part
+
+    def _units(self) -> int:
+        """Return the number of outputs, whether the model is built or not."""
+        if not self._stack:
+            raise ValueError(f"Model {self.name!r} has no layers; add some first.")
+        shape: Shape = (None, None) if self._input is None else self._input.batch_shape
+        for layer in self._stack:
+            shape = layer.compute_output_shape(shape)
+        units = shape[-1]
+        assert units is not None
+        return units
+
+    def _last(self) -> str:
+        return f"layer {self._stack[-1].name!r}"
+
+    def _ready(self, columns: int, train: bool = False) -> Engine:
+        """Return the network, built for ``columns`` and up to date; ``train``: compiled too."""
+        engine = self._engine
+        if engine is None:
+            engine = self._make(columns)
+        if engine.stale:
+            engine.sync()
+        if train and engine.compiled is not self._compiled:
+            with self._making:
+                engine.compile(self._compiled)
+        return engine
+
+    def _make(self, columns: int) -> Engine:
+        with self._making:
+            if self._engine is None:
+                if not self.built:
+                    self.build((None, columns))
+                plan = [operation for layer in self._stack for operation in layer.plan()]
+                self._engine = Engine(columns, plan, self.weights, self.dtype)
+            return self._engine
+
+    @contextmanager
+    def _alone(self, what: str) -> Iterator[None]:
+        if not self._training.acquire(blocking=False):
+            raise RuntimeError(
+                f"Model {self.name!r} is being trained by another call; {what} has to wait for its end."
+            )
+        try:
+            yield
+        finally:
+            self._training.release()
+
+    def _require_idle(self, what: str) -> None:
+        if self._training.locked():
+            raise RuntimeError(f"Model {self.name!r} is being trained; {what} has to wait for its end.")
+
+    def _changed(self) -> None:
+        self._engine = None
+        if self._compiled is not None:
+            self._compiled.native = None
+
+    # Summary and copies -------------------------------------------------------------------------------------
+
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: None = None,
+        print_fn: Any = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: Any = None,
+    ) -> None:
+        """Print a table of the layers, their output shapes and numbers of parameters.
+
+        Parameters
+        ----------
+        line_length : int, optional
+        print_fn : callable, optional
+            Called with each line, instead of ``print``.
+        show_trainable : bool
+        layer_range : (str, str), optional
+            Names, or regular expressions, of the first and the last layer to show.
+        positions, expand_nested
+            Accepted for Keras's sake.
+        """
+        lines = summary(self, line_length, show_trainable, layer_range)
+        if print_fn is None:
+            progress.write("\n".join([*lines, ""]))
+            return
+        for line in lines:
+            print_fn(line)
+
+    def optimizer_size(self) -> tuple[int, int] | None:
+        """Return how many numbers the optimizer keeps, and their bytes; None before training."""
+        engine = self._engine
+        if engine is None or self._compiled is None or engine.compiled is not self._compiled:
+            return None
+        count = len(self._compiled.optimizer.slots_used()) * sum(v.size for v in self.trainable_weights)
+        itemsize = engine.dtype.itemsize
+        return count + 2, (count + 1) * itemsize + 4  # and the rate, and the number of steps
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        for key in ("_engine", "_making", "_training"):
+            del state[key]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._engine = None
+        self._lock_up()
+
+
+_DTYPES = {name: np.dtype(name) for name in ("float32", "float64")}
+
+
+def _share(value: Any) -> float:
+    if isinstance(value, bool) or not hasattr(value, "__float__"):
+        raise TypeError(f"validation_split must be a number, got {value!r} of type {type(value).__name__}.")
+    if not 0 <= value < 1:
+        raise ValueError(f"validation_split must be at least 0 and below 1, got {value!r}.")
+    return float(value)
+
+
+def _explain(loss: float, part: Data) -> None:
+    """Raise where the data are why a loss is not finite."""
+    if not math.isfinite(loss):
+        for name, a in zip(Data._fields, part, strict=True):
+            data.require_finite(a, name)
+
+
+def _result(native: Native, values: Any, return_dict: bool) -> Any:
+    if return_dict:
+        return dict(sorted(zip(native.keys, values, strict=True)))
+    return list(values) if len(native.keys) > 1 else values[0]

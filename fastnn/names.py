@@ -1,4 +1,4 @@
-"""Names of layers, models and optimizers: ``dense``, ``dense_1``, ... counted for the whole process, as in Keras."""
+"""Automatic names of layers, models and optimizers: ``dense``, ``dense_1``, ... as in Keras."""
 
 import itertools
 from collections import defaultdict

@@ -19,7 +19,9 @@ def _figure(columns: int) -> Any:
     return Figure(figsize=size, layout="constrained")
 
 
-def plot_history(history: dict[str, list[float]], epochs: Sequence[int], metrics: Iterable[str] | None) -> Any:
+def plot_history(
+    history: dict[str, list[float]], epochs: Sequence[int], metrics: Iterable[str] | None
+) -> Any:
     """Draw a `History`; see there."""
     if not epochs:
         raise ValueError("The history holds no epochs, so there is nothing to draw.")

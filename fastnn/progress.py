@@ -2,11 +2,10 @@
 
 import math
 import os
-import shutil
 import sys
 from typing import Any
 
-from fastnn.config import is_interactive, is_interactive_logging_enabled
+from fastnn.config import is_interactive, is_interactive_logging_enabled, terminal_width
 
 WIDTH = 20
 # Of epochs that pass within one native call, at most so many are printed by verbose=1.
@@ -64,15 +63,10 @@ class Progress:
         self.colours = self.redraws and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
         self.drawn = 0  # characters of the unfinished line on the screen
         self.begun = -1  # the epoch whose heading is on the screen
-        try:
-            "━".encode(getattr(sys.stdout, "encoding", None) or "utf-8")
-            self.block = "━"
-        except UnicodeError:
-            self.block = "="
 
     def begin(self, epoch: int) -> None:
         """Print an epoch's heading, once."""
-        self._write(self._heading(epoch))
+        write(self._heading(epoch))
 
     def step(self, done: int, seconds: float, logs: dict[str, float]) -> None:
         """Draw the bar of an unfinished epoch over itself."""
@@ -82,17 +76,17 @@ class Progress:
         bar, length = self._bar(done)
         text = f" {remaining(each * (self.steps - done))} {step_time(each)}{metrics_text(logs)}"
         # A line that wraps cannot be drawn over.
-        text = text[: max(0, shutil.get_terminal_size().columns - 1 - length)]
-        self._write(f"\r{bar}{text}{' ' * (self.drawn - length - len(text))}")
+        text = text[: max(0, terminal_width() - 1 - length)]
+        write(f"\r{bar}{text}{' ' * (self.drawn - length - len(text))}")
         self.drawn = length + len(text)
 
     def end(self, epoch: int, seconds: float, logs: dict[str, float]) -> None:
         """Print the line of a finished epoch (or evaluation)."""
-        self._write(self._heading(epoch) + self._line(seconds, logs))
+        write(self._heading(epoch) + self._line(seconds, logs))
         self.drawn = 0
 
     def end_many(self, first: int, seconds: float, columns: dict[str, list[float]]) -> None:
-        """Print the lines of epochs that took ``seconds`` each; of very many, verbose=1 picks round numbers."""
+        """Print the lines of epochs of ``seconds`` each; of very many, verbose=1 picks round numbers."""
         count = len(next(iter(columns.values())))
         stride = 1 if self.verbose == 2 else _stride(count)
         out = []
@@ -101,12 +95,12 @@ class Progress:
                 logs = {key: values[i] for key, values in columns.items()}
                 out.append(self._heading(first + i) + self._line(seconds, logs))
                 self.drawn = 0
-        self._write("".join(out))
+        write("".join(out))
 
     def close(self) -> None:
         """End an unfinished line, after an error."""
         if self.drawn:
-            self._write("\n")
+            write("\n")
             self.drawn = 0
 
     def _heading(self, epoch: int) -> str:
@@ -127,7 +121,7 @@ class Progress:
         digits = int(math.log10(self.steps)) + 1
         count = f"{done:{digits}d}/{self.steps}"
         full = WIDTH * done // self.steps
-        left, right = self.block * full, (self.block if self.colours else " ") * (WIDTH - full)
+        left, right = "━" * full, ("━" if self.colours else " ") * (WIDTH - full)
         if self.colours:
             left, right = f"\x1b[32m{left}\x1b[0m", f"\x1b[37m{right}\x1b[0m"
         return f"{self._bold(count)} {left}{right}", len(count) + 1 + WIDTH
@@ -135,10 +129,22 @@ class Progress:
     def _bold(self, text: str) -> str:
         return f"\x1b[1m{text}\x1b[0m" if self.colours else text
 
-    def _write(self, text: str) -> None:
-        if text:
-            sys.stdout.write(text)
-            sys.stdout.flush()
+
+def write(text: str) -> None:
+    """Print ``text`` where there is an output, in ASCII where it takes no more."""
+    out = sys.stdout
+    if out is None or not text:
+        return
+    try:
+        out.write(text)
+    except UnicodeEncodeError:
+        out.write(text.translate(_ASCII).encode("ascii", "replace").decode())
+    except ValueError:  # it was closed
+        return
+    out.flush()
+
+
+_ASCII = str.maketrans("━═─┃│┏┓┡┩└┘├┤┳╇┴┼", "==-||++++++++++++")
 
 
 def _stride(count: int) -> int:

@@ -1,7 +1,7 @@
 """Finding things by name, and turning them into plain dicts and back (Keras's serialised form).
 
-One ``Registry`` for each kind of thing. Nothing is ever imported by a name found in a config: what is not in a registry, or
-in the ``custom_objects`` that the caller passes, is refused.
+One ``Registry`` for each kind of thing. Nothing is ever imported by a name found in a config: what is not in
+a registry, or in the ``custom_objects`` that the caller passes, is refused.
 """
 
 from collections.abc import Iterator, Mapping
@@ -40,7 +40,8 @@ class Registry:
     entries : mapping
         Name -> class, function or instance. The first name of each object is the one listed in messages.
     later : str
-        Names of Keras's that fastnn does not have yet, separated by blanks: they get another sentence than a typing error.
+        Names of Keras's that fastnn does not have yet, separated by blanks: they get another sentence than a
+        typing error.
     """
 
     def __init__(self, kind: str, module: str, entries: Mapping[str, Any], later: str = ""):
@@ -59,9 +60,9 @@ class Registry:
         return self.entries[name]
 
     def listed(self) -> str:
-        """Return the names for messages: the first of each object."""
-        first = {id(entry): name for name, entry in reversed(self.entries.items())}
-        return ", ".join(sorted(first.values(), key=str.lower))
+        """Return the names for messages: one for each object, and no classes where there are functions."""
+        first = {id(entry): name for name, entry in reversed(self.entries.items())}.values()
+        return ", ".join(sorted([name for name in first if name.islower()] or first))
 
     def find(self, name: str, argument: str) -> Any:
         """Return the entry called ``name``, or raise a sentence that says what could have been meant."""
@@ -70,24 +71,24 @@ class Registry:
             return found
         if name in self.later or name.lower() in self.later:
             raise NotImplementedError(
-                f"{argument}={name!r}: this {self.kind} of Keras's is not in fastnn yet. There are: {self.listed()}."
+                f"{argument}={name!r}: this {self.kind} of Keras's is not in fastnn yet. There are: "
+                f"{self.listed()}."
             )
         import difflib
 
-        lower = {n.lower(): n for n in self.entries}
+        lower = {n.lower(): n for n in reversed(self.entries)}
         near = difflib.get_close_matches(name.lower(), lower, 1)
         hint = f" Did you mean {lower[near[0]]!r}?" if near else ""
-        raise ValueError(f"{argument}={name!r}: there is no such {self.kind}.{hint} There are: {self.listed()}.")
+        raise ValueError(
+            f"{argument}={name!r}: there is no such {self.kind}.{hint} There are: {self.listed()}."
+        )
 
     def make(self, identifier: Any, argument: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
         """Return the object that a name or a serialised config stands for; classes are instantiated."""
         with custom_object_scope(custom_objects):
-            if isinstance(identifier, str):
-                found, config = self.find(identifier, argument), {}
-            else:
-                name, config = parse(identifier, argument)
-                found = self.find(name, argument)
-            return found.from_config(config) if isinstance(found, type) else found
+            name, config = (identifier, {}) if isinstance(identifier, str) else parse(identifier, argument)
+            found: Any = self.find(name, argument)
+            return found.from_config(config) if callable(getattr(found, "from_config", None)) else found
 
 
 def parse(config: Any, argument: str) -> tuple[str, dict]:
@@ -97,7 +98,9 @@ def parse(config: Any, argument: str) -> tuple[str, dict]:
     if name == "function" and isinstance(inner, str):  # how Keras writes its own functions
         return inner, {}
     if not isinstance(name, str) or not isinstance(inner, Mapping):
-        raise ValueError(f"{argument} is not a serialised object: it has no 'class_name' and 'config', but {config!r}.")
+        raise ValueError(
+            f"{argument} is not a serialised object: it has no 'class_name' and 'config', but {config!r}."
+        )
     return name, dict(inner)
 
 

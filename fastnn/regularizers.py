@@ -14,4 +14,6 @@ def get(identifier: Any, argument: str = "regularizer") -> None:
         For everything else.
     """
     if identifier is not None:
-        raise NotImplementedError(f"{argument}={identifier!r}: regularizers are not in fastnn yet; leave it at None.")
+        raise NotImplementedError(
+            f"{argument}={identifier!r}: regularizers are not in fastnn yet; leave it at None."
+        )

@@ -1,7 +1,7 @@
 """Where seeds come from: one stream for the process, restarted by ``utils.set_random_seed``.
 
-Every model and every unseeded initializer draws its own seed when it is made, and is a function of that seed alone
-afterwards, so what one model does never changes what another one gets.
+Every model and every unseeded initializer draws its own seed when it is made, and is a function of that seed
+alone afterwards, so what one model does never changes what another one gets.
 """
 
 import itertools
@@ -41,6 +41,6 @@ def restart(seed: int) -> None:
     _stream = _Stream(seed)
 
 
-def generator(seed: int) -> np.random.Generator:
+def generator(seed: int) -> "np.random.Generator":
     """Return NumPy's generator for one of our seeds."""
     return np.random.Generator(np.random.PCG64(seed))

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from fastnn import layers as layer_kinds
-from fastnn.layers.core import InputLayer, KerasTensor
-from fastnn.layers.layer import Layer, Shape, standard_shape
+from fastnn.layers.core import InputLayer
+from fastnn.layers.layer import KerasTensor, Layer, Shape, standard_shape
 from fastnn.registry import custom_object_scope
 from fastnn.variables import Variable
 
@@ -25,12 +25,14 @@ class Stack(Layer):
         self._input: InputLayer | None = None
         self._stack: list[Layer] = []
         if isinstance(layers, Layer | KerasTensor | str) or not isinstance(layers, Iterable | None):
-            raise TypeError(f"A model takes a list of layers, got {layers!r}; write {type(self).__name__}([...]).")
+            raise TypeError(
+                f"A model takes a list of layers, got {layers!r}; write {type(self).__name__}([...])."
+            )
         for layer in layers or ():
             self._append(layer)
         self._build_if_known()
 
-    # For subclasses ------------------------------------------------------------------------------------------
+    # For subclasses -----------------------------------------------------------------------------------------
 
     def _require_idle(self, what: str) -> None:
         """Raise RuntimeError while the stack must not change."""
@@ -38,7 +40,7 @@ class Stack(Layer):
     def _changed(self) -> None:
         """Called when the layers are others than before."""
 
-    # The layers ----------------------------------------------------------------------------------------------
+    # The layers ---------------------------------------------------------------------------------------------
 
     def add(self, layer: Any, rebuild: bool = True) -> None:
         """Put a layer on top of the stack; with a known number of columns it is built at once."""
@@ -65,24 +67,32 @@ class Stack(Layer):
             raise TypeError(f"A model takes layers, got {layer!r} of type {type(layer).__name__}.")
         if isinstance(layer, Stack):
             raise NotImplementedError(
-                f"Model {layer.name!r} cannot be a layer of {self.name!r}; pass its layers: Sequential([*inner.layers, ...])."
+                f"Model {layer.name!r} cannot be a layer of {self.name!r}; pass its layers: "
+                "Sequential([*inner.layers, ...])."
             )
         self._require_idle("add")
         if isinstance(layer, InputLayer):
             if self._input is not None or self._stack:
-                raise ValueError(f"Model {self.name!r} has an input already; Input goes before all layers, once.")
+                raise ValueError(
+                    f"Model {self.name!r} has an input already; Input goes before all layers, once."
+                )
             self._input = layer
             return
         if type(layer).plan is Layer.plan:
             layer.plan()  # raises, saying what can be done
         if layer in self._stack:
-            raise NotImplementedError(f"Layer {layer.name!r} is in model {self.name!r} already; a layer can be used once.")
+            raise NotImplementedError(
+                f"Layer {layer.name!r} is in model {self.name!r} already; a layer can be used once."
+            )
         if any(layer.name == other.name for other in self._stack):
-            raise ValueError(f"Model {self.name!r} has a layer {layer.name!r} already; give this one another name=.")
+            raise ValueError(
+                f"Model {self.name!r} has a layer {layer.name!r} already; give this one another name=."
+            )
         dtype = self._stack[0].dtype if self._stack else layer.dtype
         if layer.dtype != dtype:
             raise ValueError(
-                f"Layer {layer.name!r} has dtype {layer.dtype}, but the layers before it have {dtype}; all must have the same."
+                f"Layer {layer.name!r} has dtype {layer.dtype}, but the layers before it have {dtype}; all "
+                "must have the same."
             )
         if self._input is None and not self._stack:
             if layer.input_shape_argument is not None:
@@ -90,7 +100,11 @@ class Stack(Layer):
             elif layer.built and layer.input_shape is not None:  # shared with another model
                 self._input = InputLayer(batch_shape=layer.input_shape, dtype=dtype)
         if self._input is not None:
-            shape = self._stack[-1].compute_output_shape(self._shape_below()) if self._stack else self._input.batch_shape
+            shape = (
+                self._stack[-1].compute_output_shape(self._shape_below())
+                if self._stack
+                else self._input.batch_shape
+            )
             layer.check_input(shape)
         self._stack.append(layer)
         self.built = False
@@ -114,7 +128,9 @@ class Stack(Layer):
         else:
             shape = standard_shape(input_shape, "input_shape")
             if self._input is not None and shape[1:] != self._input.batch_shape[1:]:
-                raise ValueError(f"Model {self.name!r} takes inputs of shape {self._input.batch_shape}, not {shape}.")
+                raise ValueError(
+                    f"Model {self.name!r} takes inputs of shape {self._input.batch_shape}, not {shape}."
+                )
             if self._input is None:
                 self._stack[0].check_input(shape)
                 self._input = InputLayer(batch_shape=(None, *shape[1:]), dtype=self._stack[0].dtype)
@@ -144,7 +160,9 @@ class Stack(Layer):
         for layer in self._stack:
             if layer.name == name:
                 return layer
-        raise ValueError(f"There is no layer {name!r}; there are: {', '.join(layer.name for layer in self._stack)}.")
+        raise ValueError(
+            f"There is no layer {name!r}; there are: {', '.join(layer.name for layer in self._stack)}."
+        )
 
     # Shapes and weights ------------------------------------------------------------------------------------
 
@@ -167,7 +185,10 @@ class Stack(Layer):
 
     def _known_input(self, attribute: str) -> InputLayer:
         if self._input is None:
-            raise AttributeError(f"Model {self.name!r} has no {attribute} before it is built: at the first data, or by build().")
+            raise AttributeError(
+                f"Model {self.name!r} has no {attribute} before it is built: at the first data, or by "
+                "build()."
+            )
         return self._input
 
     @property
@@ -192,7 +213,7 @@ class Stack(Layer):
         for layer in self._stack:
             layer.trainable = value
 
-    # Configuration -------------------------------------------------------------------------------------------
+    # Configuration ------------------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` makes the model of: its layers and their options, not the weights."""
@@ -206,7 +227,9 @@ class Stack(Layer):
     def from_config(cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
         """Return a new model, with new weights, from what `get_config` (or Keras's) returned."""
         if not isinstance(config, dict) or "layers" not in config:
-            raise ValueError(f"The configuration of a model is a dict with 'name' and 'layers', got {config!r}.")
+            raise ValueError(
+                f"The configuration of a model is a dict with 'name' and 'layers', got {config!r}."
+            )
         with custom_object_scope(custom_objects):
             layers = [layer_kinds.deserialize(c) for c in config["layers"]]
         model = cls(layers, trainable=config.get("trainable", True), name=config.get("name"))

@@ -1,9 +1,10 @@
 """``model.summary()``: a table of the layers, in plain text."""
 
 import math
-import shutil
 from collections.abc import Iterable
 from typing import Any
+
+from fastnn.config import terminal_width
 
 _HEADER = ["Layer (type)", "Output Shape", "Param #"]
 
@@ -13,14 +14,24 @@ def summary(model: Any, line_length: int | None, show_trainable: bool, layer_ran
     header = [*_HEADER, "Trainable"] if show_trainable else _HEADER
     rows = [_row(layer, show_trainable) for layer in _selected(model.layers, layer_range)]
     widths = _widths(line_length, header, rows)
-    lines = [f'Model: "{model.name}"', _rule("┏━┳┓", widths), _cells("┃", header, widths), _rule("┡━╇┩", widths)]
+    lines = [
+        f'Model: "{model.name}"',
+        _rule("┏━┳┓", widths),
+        _cells("┃", header, widths),
+        _rule("┡━╇┩", widths),
+    ]
     for i, row in enumerate(rows):
         lines += [_rule("├─┼┤", widths)] if i else []
         lines.append(_cells("│", row, widths))
     lines.append(_rule("└─┴┘", widths))
     trained, frozen = _size(model.trainable_weights), _size(model.non_trainable_weights)
     kept = model.optimizer_size()
-    parts = {"Total": _sum(trained, frozen, kept), "Trainable": trained, "Non-trainable": frozen, "Optimizer": kept}
+    parts = {
+        "Total": _sum(trained, frozen, kept),
+        "Trainable": trained,
+        "Non-trainable": frozen,
+        "Optimizer": kept,
+    }
     for name, size in parts.items():
         if size is not None:
             lines.append(f" {name} params: {size[0]:,} ({_bytes(size[1])})")
@@ -46,13 +57,15 @@ def _selected(layers: list, layer_range: Any) -> list:
             raise ValueError(f"layer_range: no layer's name matches {pattern!r}.")
         ends.append(found)
     if len(ends) != 2:
-        raise ValueError(f"layer_range must have two names, the first and the last layer's, got {layer_range!r}.")
+        raise ValueError(
+            f"layer_range must have two names, the first and the last layer's, got {layer_range!r}."
+        )
     return layers[ends[0][0] : ends[1][-1] + 1]
 
 
 def _widths(line_length: int | None, header: list[str], rows: list[list[str]]) -> list[int]:
     """Share the line out as Keras does, but never cut anything off."""
-    length = line_length or min(88, shutil.get_terminal_size().columns - 4)
+    length = line_length or min(88, terminal_width() - 4)
     room = length - len(header) - 1
     shares = [0.46, 0.33, 0.21] if len(header) == 3 else [0.41, 0.29, 0.18, 0.12]
     needed = [max(len(row[i]) for row in [header, *rows]) + 2 for i in range(len(header))]
@@ -62,12 +75,15 @@ def _widths(line_length: int | None, header: list[str], rows: list[list[str]]) -
 
 
 def _rule(marks: str, widths: list[int]) -> str:
-    left, line, middle, right = marks
+    left, line, middle, right = tuple(marks)
     return left + middle.join(line * w for w in widths) + right
 
 
 def _cells(bar: str, cells: list[str], widths: list[int]) -> str:
-    texts = [f" {c:>{w - 2}} " if i == 2 else f" {c:<{w - 2}} " for i, (c, w) in enumerate(zip(cells, widths, strict=True))]
+    texts = [
+        f" {c:>{w - 2}} " if i == 2 else f" {c:<{w - 2}} "
+        for i, (c, w) in enumerate(zip(cells, widths, strict=True))
+    ]
     return bar + bar.join(texts) + bar
 
 

@@ -1,7 +1,8 @@
 """``fit``: from its arguments to native calls that run many epochs each.
 
-Everything that can be wrong with the arguments is found before anything of the model changes. How much runs in one native
-call is decided by the callbacks: with none that looks between epochs, all that fits in ``SLICE`` seconds.
+Everything that can be wrong with the arguments is found before anything of the model changes. How much runs
+in one native call is decided by the callbacks: with none that looks between epochs, all that fits in
+``SLICE`` seconds.
 """
 
 import math
@@ -28,6 +29,10 @@ class Data(NamedTuple):
     y: np.ndarray
     sample_weight: np.ndarray | None
 
+    def slice(self, start: int, stop: int) -> "Data":
+        weight = self.sample_weight
+        return Data(self.x[start:stop], self.y[start:stop], weight if weight is None else weight[start:stop])
+
 
 class Settings(NamedTuple):
     """Checked arguments of ``fit``."""
@@ -41,9 +46,15 @@ class Settings(NamedTuple):
 
 
 def settings(
-    batch_size: Any, epochs: Any, verbose: Any, shuffle: Any, initial_epoch: Any, validation_batch_size: Any, later: dict[str, Any]
+    batch_size: Any,
+    epochs: Any,
+    verbose: Any,
+    shuffle: Any,
+    initial_epoch: Any,
+    validation_batch_size: Any,
+    later: dict[str, Any],
 ) -> Settings:
-    """Check what ``fit`` was told, apart from data and callbacks; ``later`` holds what is not supported yet."""
+    """Check what ``fit`` was told, but for data and callbacks; ``later`` is what is not supported yet."""
     for name, (value, off) in later.items():
         if value is not None and value != off:
             raise NotImplementedError(f"fit: {name}={value!r} is not supported yet; leave it at {off!r}.")
@@ -99,7 +110,9 @@ class Fit:
         self.settings = settings
         self.steps = math.ceil(len(train.x) / settings.batch_size)
         self.keys = engine.compiled.native.keys
-        self.bar = progress.Progress(settings.verbose, settings.last, self.steps) if settings.verbose else None
+        self.bar = (
+            progress.Progress(settings.verbose, settings.last, self.steps) if settings.verbose else None
+        )
         self.history = next((c for c in callbacks if isinstance(c, History)), None) or History()
         others = [c for c in callbacks if c is not self.history]
         self.stopping = self._stopping(others)  # what runs natively
@@ -118,7 +131,9 @@ class Fit:
         everyone = [*callbacks.callbacks, *([] if self.stopping is None else [self.stopping])]
         for c in everyone:
             c.set_model(model)
-            c.set_params({"verbose": self.settings.verbose, "epochs": self.settings.last, "steps": self.steps})
+            c.set_params(
+                {"verbose": self.settings.verbose, "epochs": self.settings.last, "steps": self.steps}
+            )
         model.history = self.history
         model.stop_training = False
         if self.stopping is not None:
@@ -159,25 +174,31 @@ class Fit:
             stopping=self._stopping_columns(),
             initial_epoch=epoch,
         )
-        self.engine.training = self.training
+        self.engine.owner = self
         self.first = epoch  # the training's own count starts here
 
     def _call(self, epochs: int, seconds: float) -> None:
-        """Train on; first with what a callback assigned, if one did."""
         if self.engine.stale:
-            if self.training.step:
-                raise RuntimeError(
-                    "A callback assigned weights in the middle of an epoch; assign them at the end of one (on_epoch_end)."
-                )
-            at = self.first + self.training.epoch
-            self._close()
-            self._start(at)
+            self.adopt()
         self.training.run(epochs, seconds)
         self.engine.published()
 
+    def adopt(self) -> None:
+        """Go on with weights that a callback assigned."""
+        if self.training.step:
+            raise RuntimeError(
+                "A callback assigned weights in the middle of an epoch; only at its end is that supported."
+            )
+        at = self.first + self.training.epoch
+        self._close()
+        if at < self.settings.last:
+            self._start(at)
+        else:
+            self.engine.sync()
+
     def _close(self) -> None:
         self.training.close()
-        self.engine.training = None
+        self.engine.owner = None
 
     def _end(self) -> None:
         """Whatever happened: what was published last is the model's state, and the bar's line is ended."""
@@ -195,7 +216,7 @@ class Fit:
             for name, a in zip(Data._fields, part or (), strict=False):
                 data.require_finite(a, words + name)
 
-    # Many epochs a call --------------------------------------------------------------------------------------
+    # Many epochs a call -------------------------------------------------------------------------------------
 
     def _many_epochs(self) -> dict[str, float]:
         training, bar, model = self.training, self.bar, self.model
@@ -236,7 +257,7 @@ class Fit:
         """Return the metrics of the epoch so far."""
         return dict(sorted(zip(self.keys, self.training.partial_logs().tolist(), strict=True)))
 
-    # One epoch a call, or one step ---------------------------------------------------------------------------
+    # One epoch a call, or one step --------------------------------------------------------------------------
 
     def _epochs(self) -> dict[str, float]:
         callbacks, model = self.callbacks, self.model
@@ -247,6 +268,8 @@ class Fit:
             logs = self._steps(epoch, began) if self.by_step else self._one_epoch(epoch, began)
             if self.own_validation:
                 assert self.validation is not None
+                if self.engine.stale:
+                    self.adopt()
                 found = evaluate(
                     self.engine, self.validation, self.settings.validation_batch_size, callbacks, model
                 )
@@ -276,7 +299,11 @@ class Fit:
             callbacks.on_train_batch_begin(step, {})
             self._call(1, 0.0)
             done = self.training.step == 0  # the epoch
-            logs = dict(zip(self.keys, self.training.logs[-1].tolist(), strict=True)) if done else self._partial()
+            logs = (
+                dict(zip(self.keys, self.training.logs[-1].tolist(), strict=True))
+                if done
+                else self._partial()
+            )
             callbacks.on_train_batch_end(step, dict(logs))
             now = time.perf_counter()
             if self.bar is not None and not done and now - drawn > SLICE:
@@ -287,7 +314,7 @@ class Fit:
                 break
         return logs
 
-    # Early stopping without Python -----------------------------------------------------------------------------
+    # Early stopping without Python --------------------------------------------------------------------------
 
     def _stopping(self, callbacks: list[Callback]) -> EarlyStopping | None:
         """Return the one EarlyStopping among callbacks that need no Python between epochs."""
@@ -329,7 +356,7 @@ class Fit:
 
 
 def evaluate(
-    engine: Engine, part: Data, batch_size: int, callbacks: CallbackList | None, model: Any, bar: Any = None
+    engine: Engine, part: Data, batch_size: int, callbacks: CallbackList | None, model: Any
 ) -> dict[str, float]:
     """Return loss and metrics of ``part``, calling the test hooks of ``callbacks``."""
     keys, net = engine.compiled.native.keys, engine.net
@@ -339,9 +366,9 @@ def evaluate(
     callbacks.on_test_begin({})
     total: Any = 0.0
     for batch, start in enumerate(range(0, len(part.x), batch_size)):
-        piece = [a if a is None else a[start : start + batch_size] for a in part]
+        piece = part.slice(start, start + batch_size)
         callbacks.on_test_batch_begin(batch, {})
-        total = total + net.evaluate(*piece) * len(piece[0])
+        total = total + net.evaluate(*piece) * len(piece.x)
         done = min(start + batch_size, len(part.x))
         logs = dict(sorted(zip(keys, (total / done).tolist(), strict=True)))
         callbacks.on_test_batch_end(batch, dict(logs))

@@ -1,8 +1,10 @@
 """Weights. A `Variable` knows its value, or which network holds a fresher copy.
 
-Training changes a network's packed weights, thousands of times a second; a Variable is only told that the network is its home
-now, and fetches the value when somebody reads it. Several models may share Variables (``Sequential(model.layers[:-1])``):
-whoever changes one marks the other networks that use it as stale, which costs them a look at a flag before each use.
+Training changes a network's packed weights, thousands of times a second; a Variable is only told that the
+network is its home now, and fetches the value when somebody reads it. Several models may share Variables
+(``Sequential(model.layers[:-1])``):
+whoever changes one marks the other networks that use it as stale, which costs them a look at a flag before
+each use.
 """
 
 import threading
@@ -68,7 +70,9 @@ class Variable(NDArrayOperatorsMixin):
         except (TypeError, ValueError) as error:
             raise type(error)(f"{self.path}: the new value is not an array of numbers ({error}).") from None
         if array.shape != self.shape:
-            raise ValueError(f"{self.path} has shape {self.shape}, but the new value has shape {array.shape}.")
+            raise ValueError(
+                f"{self.path} has shape {self.shape}, but the new value has shape {array.shape}."
+            )
         return array
 
     def replace(self, array: np.ndarray) -> None:
@@ -76,14 +80,16 @@ class Variable(NDArrayOperatorsMixin):
         with STATE:
             users = self.users()
             for user in users:
-                if user.training is not None and user.trainer != threading.get_ident():
-                    raise RuntimeError(f"{self.path} is being trained by another thread; wait for that to end.")
+                if user.owner is not None and user.trainer != threading.get_ident():
+                    raise RuntimeError(
+                        f"{self.path} is being trained by another thread; wait for that to end."
+                    )
             self._value = _frozen(array)
             self._home = None
             for user in users:
                 user.stale = True
 
-    # Networks ------------------------------------------------------------------------------------------------------------
+    # Networks -----------------------------------------------------------------------------------------------
 
     def users(self) -> list[Any]:
         """Return the engines that use this variable."""
@@ -114,7 +120,7 @@ class Variable(NDArrayOperatorsMixin):
         """Take over the copy that the home engine fetched; called with STATE held."""
         self._value = _frozen(array)
 
-    # Reading like an array -----------------------------------------------------------------------------------------------
+    # Reading like an array ----------------------------------------------------------------------------------
 
     @property
     def ndim(self) -> int:

@@ -199,11 +199,12 @@ def iterations(model) -> int:
 
 def state(model):
     """All that a wrong argument must leave alone: weights, and the optimizer's counter and slots."""
-    optimizer = getattr(model, "optimizer", None)
-    return digest(model.get_weights()), optimizer and (
-        iterations(model),
-        digest(np.asarray(v) for v in optimizer.variables),
-    )
+    weights, optimizer = digest(model.get_weights()), getattr(model, "optimizer", None)
+    if optimizer is None:
+        return weights, None
+    # No public name yet for what an optimizer remembers: ask the networks that it trains.
+    slots = [w for engine in optimizer._bound() for slot in engine.net.optimizer_slots() for w in slot]
+    return weights, iterations(model), digest(slots) if iterations(model) else None
 
 
 # ---- arrays in awkward memory --------------------------------------------------------------------

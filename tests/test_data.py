@@ -45,8 +45,8 @@ def arrays(draw, shape):
     form = draw(st.sampled_from(sorted(FORMS)))
     if form == "strided" and dtype.kind != "f":
         form = "backwards"  # its filler is NaN
-    if form == "big_endian" and dtype.itemsize == 1:
-        form = "plain"
+    if form in ("big_endian", "misaligned") and dtype.itemsize == 1:
+        form = "plain"  # bytes have no order and are never misaligned
     return FORMS[form](values)
 
 
@@ -95,7 +95,7 @@ def test_whatever_is_not_finite_is_found_or_predicted_row_by_row(data, dtype):
 @quick
 @given(
     x=hnp.arrays(
-        st.sampled_from([np.dtype(d) for d in ("f4", "f8", "i4", "?", "c8", "U3", "O", "M8[s]", "S2", "V4")]),
+        st.sampled_from([np.dtype(d) for d in ("f4", "f8", "i4", "?", "c8", "U3", "O", "M8[s]", "S2")]),
         hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4),
     )
 )

@@ -34,7 +34,7 @@ print("ready", flush=True)
 try:
     model.fit(x, y, batch_size=64, epochs=10**9, shuffle=False, verbose={verbose}, callbacks={callbacks})
 except KeyboardInterrupt:
-    print("interrupted", flush=True)
+    print("\\ninterrupted", flush=True)
 steps = int(np.asarray(model.optimizer.iterations))
 assert steps > 0, "it had been training"
 assert np.isfinite(model.predict(x, verbose=0)).all()
@@ -66,7 +66,7 @@ print("ready", flush=True)
 try:
     model.fit(x, y, batch_size=rows, epochs=5, verbose=0)
 except KeyboardInterrupt:
-    print("interrupted", flush=True)
+    print("\\ninterrupted", flush=True)
 assert int(np.asarray(model.optimizer.iterations)) == 0, "the step went on to its end"
 assert sha(model) == before
 assert np.isfinite(model.predict(x[:10], verbose=0)).all()
@@ -144,7 +144,7 @@ print("ready", flush=True)
 try:
     model.fit(x, y, batch_size=64, epochs=10**9, verbose=0)
 except Enough:
-    print("interrupted", flush=True)
+    print("\\ninterrupted", flush=True)
 model.fit(x, y, epochs=1, verbose=0)
 print("done", flush=True)
 """

@@ -44,7 +44,7 @@ WORK = {
     "weights": ("model.set_weights(model.get_weights())", 500, 5000),
     "new models": ("build().fit(x, y, epochs=1, verbose=0)", 200, 2000),
     "errors": ("fails()", 300, 3000),
-    "threads": ("(fastnn.set_num_threads(2), model.fit(x, y, epochs=1, verbose=0))", 200, 1500),
+    "threads": ("(fastnn.set_num_threads(2), model.fit(x, y, epochs=1, verbose=0))", 100, 500),
 }
 FAILS = """
 bad = x.copy(); bad[7, 1] = np.nan

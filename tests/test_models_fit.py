@@ -733,3 +733,34 @@ def test_set_weights_takes_any_array_likes(rng):
     assert digest(model.get_weights()) == digest(listed)
     for got, want in zip(listed, weights, strict=True):
         assert same_bits(got, want.astype(np.float32))
+
+
+def test_predicting_from_another_thread_while_training(rng):
+    """Readers get finite predictions of some published state; training comes out as if nobody had read."""
+    import threading
+
+    x, y = data(rng, rows=200)
+    model = mlp(4, (40, "relu"), (1, None), optimizer="adam", loss="mse")
+    over, errors, reads = threading.Event(), [], []
+
+    def read():
+        try:
+            while not over.is_set():
+                reads.append(np.isfinite(model.predict(x[:20], verbose=0)).all())
+                reads.append(all(np.isfinite(w).all() for w in model.get_weights()))
+        except Exception as error:
+            errors.append(error)
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    model.fit(x, y, epochs=400, batch_size=20, verbose=0)
+    over.set()
+    for reader in readers:
+        reader.join()
+    assert not errors
+    assert reads
+    assert all(reads)
+    twin = mlp(4, (40, "relu"), (1, None), optimizer="adam", loss="mse")
+    twin.fit(x, y, epochs=400, batch_size=20, verbose=0)
+    assert state(model) == state(twin)

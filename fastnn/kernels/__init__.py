@@ -4,7 +4,7 @@ See ``docs/kernels.md`` for a whole loop. Everything here is what training itsel
 """
 
 try:
-    from fastnn.kernels import runtime as runtime
+    import fastnn.kernels.runtime
 except ModuleNotFoundError as error:
     if error.name != "fastnn.kernels.runtime":
         raise

@@ -7,7 +7,8 @@ cdef extern from "fastnn.h" nogil:
         FNN_F64
     int FNN_ACTIVATIONS, FNN_LOSSES, FNN_METRICS, FNN_OPTIMIZERS
     int FNN_READS_OUTPUT, FNN_READS_INPUT, FNN_TARGETS_UNITS, FNN_TARGETS_CLASS
-    int FNN_ACTIVATION_linear
+    int FNN_ACTIVATION_linear, FNN_ACTIVATION_relu
+    int FNN_STORE, FNN_ADD, FNN_RELU, FNN_RELU_SLOPE
     int FNN_TILE_ROWS_MAX, FNN_PANEL_VECTORS_MAX
     enum:
         FNN_HYPER_MAX
@@ -25,7 +26,8 @@ cdef extern from "fastnn.h" nogil:
 
     ctypedef void (*tile_function)(
         size_t depth, const void *a, Py_ssize_t a_row, Py_ssize_t a_step, const void *b, Py_ssize_t b_step,
-        const void *init, void *c, Py_ssize_t c_row, size_t last, int add) noexcept nogil
+        const void *init, void *c, Py_ssize_t c_row, size_t last, int finish, const void *other,
+        Py_ssize_t other_row) noexcept nogil
     ctypedef void (*dot_rows_function)(
         size_t rows, size_t depth, const void *a, size_t lda, const void *w, void *out) noexcept nogil
     ctypedef void (*activation_forward_function)(
@@ -61,6 +63,8 @@ cdef extern from "fastnn.h" nogil:
         void (*accumulate)(size_t n, const void *b, void *a) noexcept nogil
         void (*sum_lanes)(size_t n, const void *value, double *lanes16) noexcept nogil
         int (*all_finite)(size_t n, const void *x) noexcept nogil
+        void (*philox)(uint64_t key, uint32_t first, const uint32_t *stream, size_t n, uint32_t *out) noexcept nogil
+        void (*permutation)(uint64_t key, uint64_t epoch, int64_t n, int64_t *out) noexcept nogil
         double (*fma_peak)(size_t iterations) noexcept nogil
         size_t fma_peak_chains
 
@@ -69,8 +73,6 @@ cdef extern from "fastnn.h" nogil:
     void fnn_cpu_name(char *buffer, size_t size)
     uint64_t fnn_float_flush()
     void fnn_float_restore(uint64_t state)
-    void fnn_philox(uint64_t key, uint32_t first, const uint32_t *stream, size_t n, uint32_t *out)
-    void fnn_permutation(uint64_t key, uint64_t epoch, int64_t n, int64_t *out)
 
 cdef extern from "barrier.h" nogil:
     ctypedef struct fnn_barrier:

@@ -9,37 +9,33 @@ All three products run the same register tile (``csrc/gemm_tile.h``) with other 
 Sums over inputs and units run in index order by fma, except the forward sums of a narrow layer (16 virtual lanes, see
 ``dot_rows`` in ``csrc/fastnn.h``). Here stand the loops over panels and tiles of one layer; which rows and which layers, say others.
 """
-from fastnn.kernels.csrc cimport FNN_ACTIVATION_linear, fnn_kernels
-from fastnn.kernels.plan cimport COLUMN_ALIGN, Layer, Panel, panel_at, panel_count, round_up
+from fastnn.kernels.csrc cimport (
+    FNN_ADD,
+    FNN_RELU,
+    FNN_RELU_SLOPE,
+    FNN_STORE,
+    FNN_ACTIVATION_linear,
+    FNN_ACTIVATION_relu,
+    fnn_kernels,
+)
+from fastnn.kernels.plan cimport COLUMN_ALIGN, Layer, Panel, round_up
 from fastnn.kernels.runtime cimport real
 
 
-cdef void product(const fnn_kernels *k, real *c, Py_ssize_t c_row, const real *a, Py_ssize_t a_row, Py_ssize_t a_step, const real *b,
-                  Py_ssize_t columns, Py_ssize_t depth, Py_ssize_t rows, bint bias_row) noexcept nogil:
-    """c (OUT: rows x columns, row-major) = a (rows x depth, two strides) @ b (panels of packed rows, with or without a bias row)."""
-    cdef Py_ssize_t p
-    for p in range(panel_count(columns, k)):
-        panel_product(k, c, c_row, a, a_row, a_step, b, columns, depth, rows, bias_row, p, FNN_ACTIVATION_linear, <real *>NULL, 0)
-
-
-cdef inline void panel_product(const fnn_kernels *k, real *c, Py_ssize_t c_row, const real *a, Py_ssize_t a_row, Py_ssize_t a_step,
-                               const real *b, Py_ssize_t columns, Py_ssize_t depth, Py_ssize_t rows, bint bias_row, Py_ssize_t p,
-                               int activation, real *out, Py_ssize_t out_row) noexcept nogil:
-    # One panel for all rows; the activation is applied to each tile while it is in the first-level cache.
-    cdef Panel panel = panel_at(columns, p, k)
-    cdef Py_ssize_t width = panel.vectors * <Py_ssize_t>k.lanes
-    cdef Py_ssize_t largest = <Py_ssize_t>k.tile_rows[panel.vectors]
-    cdef Py_ssize_t tiles = (rows + largest - 1) // largest, i, first = 0, size
-    cdef const real *weights = b + (depth + (1 if bias_row else 0)) * panel.start
-    cdef const real *bias = weights + depth * width if bias_row else NULL
-    for i in range(tiles):
-        size = (rows - first + tiles - i - 1) // (tiles - i)
-        k.tile[panel.vectors][size](depth, a + first * a_row, a_row, a_step, weights, width, bias, c + first * c_row + panel.start,
-                                    c_row, panel.last, 0)
-        if activation != FNN_ACTIVATION_linear:
-            k.activation_forward[activation](size, panel.columns, c + first * c_row + panel.start, c_row,
-                                             out + first * out_row + panel.start, out_row)
-        first += size
+cdef inline void tile_rows(const fnn_kernels *k, const Panel *panel, Py_ssize_t last, const real *a, Py_ssize_t a_row, Py_ssize_t a_step, const real *b,
+                           Py_ssize_t b_step, const real *init, real *c, Py_ssize_t c_row, Py_ssize_t depth, Py_ssize_t rows, int finish,
+                           const real *other, Py_ssize_t other_row) noexcept nogil:
+    # c (OUT: rows x panel, at c) = a (rows x depth) @ b (depth x panel), tile by tile
+    cdef Py_ssize_t size = <Py_ssize_t>k.tile_rows[panel.vectors]
+    while rows > 0:
+        if size > rows:
+            size = rows
+        k.tile[panel.vectors][size](depth, a, a_row, a_step, b, b_step, init, c, c_row, last, finish, other, other_row)
+        a += size * a_row
+        c += size * c_row
+        if other != NULL:
+            other += size * other_row
+        rows -= size
 
 
 cdef void layer_forward(const fnn_kernels *k, const Layer *layer, const real *weights, real *work, Py_ssize_t begin,
@@ -50,8 +46,10 @@ cdef void layer_forward(const fnn_kernels *k, const Layer *layer, const real *we
     cdef real *z = work + layer.z.offset + begin * layer.z.row
     cdef real *a = work + layer.a.offset + begin * layer.a.row
     cdef real *copy
+    cdef real *out
     cdef Py_ssize_t p, j, ld = layer.x.row
-    cdef int fused
+    cdef int finish
+    cdef const Panel *panel
     if layer.narrow:
         if layer.rows_x.offset >= 0:
             ld = layer.rows_x.row
@@ -63,17 +61,21 @@ cdef void layer_forward(const fnn_kernels *k, const Layer *layer, const real *we
         if not layer.last and (layer.activation != FNN_ACTIVATION_linear):
             k.activation_forward[layer.activation](layer.units, rows, z, layer.z.step, a, layer.a.step)
         return
+    # a wide last layer: row-major products in `d`, then columns
+    out = work + layer.d.offset + begin * layer.d.row if layer.last else z
+    ld = layer.d.row if layer.last else layer.z.row
+    finish = FNN_RELU if layer.activation == FNN_ACTIVATION_relu and not layer.last else FNN_STORE
+    for p in range(layer.panels):
+        panel = &layer.panel[p]
+        w = weights + layer.weights + (layer.inputs + 1) * panel.start
+        tile_rows(k, panel, panel.last, x, layer.x.row, layer.x.step, w, panel.width, w + layer.inputs * panel.width,
+                  out + panel.start, ld, layer.inputs, rows, finish, <real *>NULL, 0)
     if layer.last:
-        # a wide last layer: row-major products in `d`, then columns
-        copy = work + layer.d.offset + begin * layer.d.row
-        product(k, copy, layer.d.row, x, layer.x.row, layer.x.step, w, layer.units, layer.inputs, rows, True)
-        k.transpose(rows, layer.units, copy, layer.d.row, z, layer.z.step)
-        return
-    fused = FNN_ACTIVATION_linear if layer.rowwise else layer.activation
-    for p in range(panel_count(layer.units, k)):
-        panel_product(k, z, layer.z.row, x, layer.x.row, layer.x.step, w, layer.units, layer.inputs, rows, True, p, fused, a, layer.a.row)
-    if layer.rowwise:
-        rowwise_forward(k, layer.activation, rows, layer.units, z, layer.z.row, a, layer.a.row, scratch)
+        k.transpose(rows, layer.units, out, ld, z, layer.z.step)
+    elif layer.rowwise:
+        rowwise_forward(k, layer.activation, rows, layer.units, z, ld, a, ld, scratch)
+    elif finish == FNN_STORE and (layer.activation != FNN_ACTIVATION_linear):
+        k.activation_forward[layer.activation](rows, layer.units, z, ld, a, ld)
 
 
 cdef void layer_backward(const fnn_kernels *k, const Layer *layer, const Layer *below, const real *weights,
@@ -81,73 +83,51 @@ cdef void layer_backward(const fnn_kernels *k, const Layer *layer, const Layer *
     """Rows of the layer below's d (OUT) from this layer's d, through the weights and the activation below."""
     cdef const real *d = work + layer.d.offset + begin * layer.d.row
     cdef real *out = work + below.d.offset + begin * below.d.row
-    cdef Py_ssize_t ld = below.d.row
+    cdef Py_ssize_t ld = below.d.row, p
     cdef const real *read = work + (below.z.offset if below.reads_input else below.a.offset) + begin * below.a.row
+    cdef int finish = FNN_RELU_SLOPE if below.activation == FNN_ACTIVATION_relu and not below.narrow else FNN_STORE
+    cdef const Panel *panel
     if below.narrow:
         out = scratch
         ld = round_up(layer.inputs, COLUMN_ALIGN)
-    if layer.narrow:
-        narrow_product(k, layer, d, weights + layer.weights, out, ld, rows)
-    else:
-        product(k, out, ld, d, layer.d.row, layer.d.step, transposed + layer.transposed, layer.inputs, layer.units, rows, False)
+    for p in range(layer.belows):
+        panel = &layer.below[p]
+        # the weights of a narrow layer already lie as this product wants them
+        tile_rows(k, panel, panel.last, d, layer.d.row, layer.d.step,
+                  weights + layer.weights + panel.start if layer.narrow else transposed + layer.transposed + layer.units * panel.start,
+                  layer.stride if layer.narrow else panel.width, <real *>NULL, out + panel.start, ld, layer.units, rows, finish,
+                  read + panel.start if finish != FNN_STORE else NULL, below.a.row)
     if below.narrow:
         k.transpose(rows, layer.inputs, out, ld, work + below.d.offset + begin, below.d.step)
         k.activation_backward[below.activation](below.units, rows, read, below.a.step, work + below.d.offset + begin, below.d.step)
     elif below.rowwise:
         rowwise_backward(k, below.activation, rows, below.units, read, below.a.row, out, ld, scratch)
-    elif below.activation != FNN_ACTIVATION_linear:
+    elif finish == FNN_STORE and (below.activation != FNN_ACTIVATION_linear):
         k.activation_backward[below.activation](rows, below.units, read, below.a.row, out, ld)
-
-
-cdef inline void narrow_product(const fnn_kernels *k, const Layer *layer, const real *d, const real *w, real *out, Py_ssize_t ld,
-                                Py_ssize_t rows) noexcept nogil:
-    # out[r, i] = sum_j d[r, j] w[j, i]: the weights of a narrow layer already lie as the product wants them
-    cdef Py_ssize_t p, i, tiles, first, size, largest
-    cdef Panel panel
-    for p in range(panel_count(layer.inputs, k)):
-        panel = panel_at(layer.inputs, p, k)
-        largest = <Py_ssize_t>k.tile_rows[panel.vectors]
-        tiles = (rows + largest - 1) // largest
-        first = 0
-        for i in range(tiles):
-            size = (rows - first + tiles - i - 1) // (tiles - i)
-            k.tile[panel.vectors][size](layer.units, d + first * layer.d.row, layer.d.row, layer.d.step, w + panel.start, layer.stride,
-                                        NULL, out + first * ld + panel.start, ld, panel.last, 0)
-            first += size
 
 
 cdef void wide_gradient(const fnn_kernels *k, const Layer *layer, const real *work, Py_ssize_t begin, Py_ssize_t rows,
                         Py_ssize_t panel, Py_ssize_t first, Py_ssize_t last, real *gradient, bint add) noexcept nogil:
     """gradient (OUT or add: (last - first) x panel width, contiguous) of input rows [first, last) of a wide layer's panel, over rows
     [begin, begin + rows) of the batch; row `inputs` is the bias."""
-    cdef Panel at = panel_at(layer.units, panel, k)
-    cdef Py_ssize_t width = at.vectors * <Py_ssize_t>k.lanes, largest = <Py_ssize_t>k.tile_rows[at.vectors]
-    cdef Py_ssize_t tiles = (last - first + largest - 1) // largest, i, size
-    cdef const real *x = work + layer.x.offset + begin * layer.x.row
-    cdef const real *d = work + layer.d.offset + begin * layer.d.row + at.start
-    for i in range(tiles):
-        size = (last - first + tiles - i - 1) // (tiles - i)
-        k.tile[at.vectors][size](rows, x + first * layer.x.step, layer.x.step, layer.x.row, d, layer.d.row, NULL, gradient, width,
-                                 k.lanes, add)
-        gradient += size * width
-        first += size
+    cdef const Panel *at = &layer.panel[panel]
+    # whole vectors: lanes without a unit have zero deltas
+    tile_rows(k, at, k.lanes, work + layer.x.offset + begin * layer.x.row + first * layer.x.step, layer.x.step, layer.x.row,
+              work + layer.d.offset + begin * layer.d.row + at.start, layer.d.row, <real *>NULL, gradient, at.width, rows, last - first,
+              FNN_ADD if add else FNN_STORE, <real *>NULL, 0)
 
 
 cdef void narrow_gradient(const fnn_kernels *k, const Layer *layer, const real *work, Py_ssize_t begin, Py_ssize_t rows,
                           Py_ssize_t panel, real *gradient, Py_ssize_t stride, bint add) noexcept nogil:
     """gradient (OUT or add: units x panel width, of row stride `stride`) of a panel of a narrow layer's inputs (and bias)."""
-    cdef Panel at = panel_at(layer.stride, panel, k)
+    cdef const Panel *at = &layer.panel[panel]
     cdef bint copied = layer.rows_x.offset >= 0
     cdef Py_ssize_t ld = layer.rows_x.row if copied else layer.x.row
     cdef const real *x = work + (layer.rows_x.offset if copied else layer.x.offset) + begin * ld + at.start
     cdef const real *d = work + layer.d.offset + begin * layer.d.row
-    cdef Py_ssize_t largest = <Py_ssize_t>k.tile_rows[at.vectors], tiles = (layer.units + largest - 1) // largest
-    cdef Py_ssize_t i, size, first = 0, j
-    for i in range(tiles):
-        size = (layer.units - first + tiles - i - 1) // (tiles - i)
-        k.tile[at.vectors][size](rows, d + first * layer.d.step, layer.d.step, layer.d.row, x, ld, NULL, gradient + first * stride,
-                                 stride, k.lanes, add)
-        first += size
+    cdef Py_ssize_t j
+    tile_rows(k, at, k.lanes, d, layer.d.step, layer.d.row, x, ld, <real *>NULL, gradient, stride, rows, layer.units,
+              FNN_ADD if add else FNN_STORE, <real *>NULL, 0)
     if not layer.bias and at.start <= layer.inputs < at.start + at.columns:
         for j in range(layer.units):
             gradient[j * stride + layer.inputs - at.start] = 0
@@ -155,33 +135,32 @@ cdef void narrow_gradient(const fnn_kernels *k, const Layer *layer, const real *
 
 # ---- packed weights ----
 
-cdef void pack(const fnn_kernels *k, const Layer *layer, const real *kernel, const real *bias, real *weights) noexcept nogil:
+cdef void pack(const Layer *layer, const real *kernel, const real *bias, real *weights) noexcept nogil:
     """weights (OUT: the network's packed parameters) from kernel (inputs x units) and bias (units, or NULL)."""
     cdef real *w = weights + layer.weights
-    cdef Py_ssize_t p, i, j, width
-    cdef Panel panel
+    cdef Py_ssize_t p, i, j
+    cdef const Panel *panel
     if layer.narrow:
         for j in range(layer.units):
             for i in range(layer.inputs):
                 w[j * layer.stride + i] = kernel[i * layer.units + j]
             w[j * layer.stride + layer.inputs] = bias[j] if bias != NULL else <real>0
         return
-    for p in range(panel_count(layer.units, k)):
-        panel = panel_at(layer.units, p, k)
-        width = panel.vectors * <Py_ssize_t>k.lanes
+    for p in range(layer.panels):
+        panel = &layer.panel[p]
         for i in range(layer.inputs):
             for j in range(panel.columns):
-                w[i * width + j] = kernel[i * layer.units + panel.start + j]
+                w[i * panel.width + j] = kernel[i * layer.units + panel.start + j]
         for j in range(panel.columns):
-            w[layer.inputs * width + j] = bias[panel.start + j] if bias != NULL else <real>0
-        w += (layer.inputs + 1) * width
+            w[layer.inputs * panel.width + j] = bias[panel.start + j] if bias != NULL else <real>0
+        w += (layer.inputs + 1) * panel.width
 
 
-cdef void unpack(const fnn_kernels *k, const Layer *layer, const real *weights, real *kernel, real *bias) noexcept nogil:
+cdef void unpack(const Layer *layer, const real *weights, real *kernel, real *bias) noexcept nogil:
     """kernel and bias (OUT, or NULL) from the network's packed parameters."""
     cdef const real *w = weights + layer.weights
-    cdef Py_ssize_t p, i, j, width
-    cdef Panel panel
+    cdef Py_ssize_t p, i, j
+    cdef const Panel *panel
     if layer.narrow:
         for j in range(layer.units):
             for i in range(layer.inputs):
@@ -189,36 +168,33 @@ cdef void unpack(const fnn_kernels *k, const Layer *layer, const real *weights, 
             if bias != NULL:
                 bias[j] = w[j * layer.stride + layer.inputs]
         return
-    for p in range(panel_count(layer.units, k)):
-        panel = panel_at(layer.units, p, k)
-        width = panel.vectors * <Py_ssize_t>k.lanes
+    for p in range(layer.panels):
+        panel = &layer.panel[p]
         for i in range(layer.inputs):
             for j in range(panel.columns):
-                kernel[i * layer.units + panel.start + j] = w[i * width + j]
+                kernel[i * layer.units + panel.start + j] = w[i * panel.width + j]
         if bias != NULL:
             for j in range(panel.columns):
-                bias[panel.start + j] = w[layer.inputs * width + j]
-        w += (layer.inputs + 1) * width
+                bias[panel.start + j] = w[layer.inputs * panel.width + j]
+        w += (layer.inputs + 1) * panel.width
 
 
 cdef void refresh_transposed(const fnn_kernels *k, const Layer *layer, const real *weights, real *transposed, Py_ssize_t panel,
                              Py_ssize_t first, Py_ssize_t last) noexcept nogil:
     """Input rows [first, last) of one panel of the weights into the transposed copy (OUT): panels over the inputs, a row a unit."""
-    cdef Panel at = panel_at(layer.units, panel, k), to
-    cdef Py_ssize_t width = at.vectors * <Py_ssize_t>k.lanes, q, begin, end, to_width
+    cdef const Panel *at = &layer.panel[panel]
+    cdef const Panel *to
+    cdef Py_ssize_t q, begin, end
     cdef const real *w = weights + layer.weights + (layer.inputs + 1) * at.start
-    cdef real *out
     if last > layer.inputs:
         last = layer.inputs
-    for q in range(panel_count(layer.inputs, k)):
-        to = panel_at(layer.inputs, q, k)
+    for q in range(layer.belows):
+        to = &layer.below[q]
         begin = max(first, to.start)
         end = min(last, to.start + to.columns)
-        if begin >= end:
-            continue
-        to_width = to.vectors * <Py_ssize_t>k.lanes
-        out = transposed + layer.transposed + layer.units * to.start + at.start * to_width + begin - to.start
-        k.transpose(end - begin, at.columns, w + begin * width, width, out, to_width)
+        if begin < end:
+            k.transpose(end - begin, at.columns, w + begin * at.width, at.width,
+                        transposed + layer.transposed + layer.units * to.start + at.start * to.width + begin - to.start, to.width)
 
 
 # ---- activations over whole rows, on row-major matrices ----

@@ -34,6 +34,7 @@ cdef class LoneLayer:
     cdef Layer below          # what layer_backward writes to: the input's gradient
     cdef const fnn_kernels *kernels
     cdef Arena arena
+    cdef Arena panels
     cdef Py_ssize_t weights
     cdef Py_ssize_t transposed
     cdef Py_ssize_t scratch
@@ -56,6 +57,15 @@ cdef class LoneLayer:
         layer.narrow = is_narrow(inputs, units)
         layer.stride = x_ld
         layer.rows_x.offset = -1
+        layer.panels = panel_count(layer.stride if layer.narrow else units, self.kernels)
+        layer.belows = panel_count(inputs, self.kernels)
+        self.panels = Arena((layer.panels + layer.belows) * sizeof(Panel))
+        layer.panel = <Panel *>self.panels.base
+        layer.below = layer.panel + layer.panels
+        for i in range(layer.panels):
+            layer.panel[i] = panel_at(layer.stride if layer.narrow else units, i, self.kernels)
+        for i in range(layer.belows):
+            layer.below[i] = panel_at(inputs, i, self.kernels)
         layer.x = [at, x_ld, 1]
         at += capacity * x_ld
         layer.z = [at, 1, capacity] if layer.narrow else [at, z_ld, 1]
@@ -132,11 +142,11 @@ cdef void backward_panels(LoneLayer call, real *gradient, Py_ssize_t rows, int t
     cdef const fnn_kernels *k = call.kernels
     cdef const Layer *layer = &call.layer
     cdef real *work = <real *>call.arena.base
-    cdef Py_ssize_t panels = panel_count(layer.stride if layer.narrow else layer.units, k), p, begin, n
-    cdef Panel panel
+    cdef Py_ssize_t p, begin, n
+    cdef const Panel *panel
     cdef uint64_t state = float_flush()
-    for p in range(share(panels, thread, team, 1), share(panels, thread + 1, team, 1)):
-        panel = panel_at(layer.stride if layer.narrow else layer.units, p, k)
+    for p in range(share(layer.panels, thread, team, 1), share(layer.panels, thread + 1, team, 1)):
+        panel = &layer.panel[p]
         begin = 0
         while begin < rows:
             n = min(<Py_ssize_t>SUM_ROWS, rows - begin)
@@ -155,7 +165,7 @@ cdef int dense_forward_of(const real[:, ::1] x, const real[:, ::1] w, const real
     cdef LoneLayer call = LoneLayer(rows, w.shape[0], w.shape[1], activation, sizeof(real), threads)
     if rows == 0:
         return 0
-    pack(call.kernels, &call.layer, &w[0, 0], &b[0], <real *>call.arena.base + call.weights)
+    pack(&call.layer, &w[0, 0], &b[0], <real *>call.arena.base + call.weights)
     if threads == 1:
         with nogil:
             forward_rows(call, &x[0, 0], &out[0, 0], rows, 0, 1)
@@ -176,9 +186,9 @@ cdef int dense_backward_of(const real[:, ::1] x, const real[:, ::1] w, const rea
     cdef real *gradient = <real *>gradients.base
     cdef real *dx_start = &dx[0, 0] if need_dx and rows > 0 else NULL
     if rows > 0:
-        pack(call.kernels, &call.layer, &w[0, 0], <real *>NULL, work + call.weights)
+        pack(&call.layer, &w[0, 0], <real *>NULL, work + call.weights)
         if not call.layer.narrow:
-            for p in range(panel_count(call.layer.units, call.kernels)):
+            for p in range(call.layer.panels):
                 refresh_transposed(call.kernels, &call.layer, work + call.weights, work + call.transposed, p, 0, call.layer.inputs)
         if threads == 1:
             with nogil:
@@ -189,7 +199,7 @@ cdef int dense_backward_of(const real[:, ::1] x, const real[:, ::1] w, const rea
                 backward_rows(call, &x[0, 0], &dz[0, 0], dx_start, need_dx, rows, threadid(), team_size())
             with nogil, parallel(num_threads=threads):
                 backward_panels(call, gradient, rows, threadid(), team_size())
-    unpack(call.kernels, &call.layer, gradient, &dw[0, 0], &db[0])
+    unpack(&call.layer, gradient, &dw[0, 0], &db[0])
     return 0
 
 
@@ -372,7 +382,7 @@ def activation_backward(str name, a, da, *, out=None, num_threads=None):
     da : array_like, shape (rows, units)
         Gradient of the loss with respect to `a`.
     out : ndarray, shape (rows, units), optional
-        Where the result goes; may be `da` itself.
+        Where the result goes; may be `a` or `da` itself.
     num_threads : int, optional
         Obeyed if given; otherwise chosen by the cost. The result does not depend on it.
 
@@ -391,6 +401,8 @@ def activation_backward(str name, a, da, *, out=None, num_threads=None):
     if da.shape != a.shape:
         raise ValueError(f"da has shape {da.shape}; expected {a.shape}, the shape of a")
     out = as_output(out, "out", a.shape, a.dtype)
+    if np.may_share_memory(out, a):
+        a = a.copy()
     if out is not da:
         out[...] = da
     if a.dtype == np.float32:

@@ -2,6 +2,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
+ACTIVATIONS: tuple[str, ...]
 LOSSES: tuple[str, ...]
 METRICS: tuple[str, ...]
 

@@ -100,8 +100,10 @@ def _loss(str name, y, a, bint from_logits, bint gradient):
     expected = (a.shape[0], 1) if sparse else a.shape
     if y.shape != expected:
         raise ValueError(f"y has shape {y.shape}, but loss {name!r} of outputs of shape {a.shape} needs {expected}")
-    if sparse and a.shape[0] and not ((y >= 0) & (y < a.shape[1]) & (y == np.floor(y))).all():
-        raise ValueError(f"y must hold class numbers from 0 to {a.shape[1] - 1}, as loss {name!r} needs")
+    if sparse:
+        wrong = np.flatnonzero(~((y >= 0) & (y < a.shape[1]) & (y == np.floor(y))))
+        if wrong.size:
+            raise ValueError(f"y holds {y[wrong[0], 0]} in row {wrong[0]}; loss {name!r} needs class numbers from 0 to {a.shape[1] - 1}")
     rows = np.empty(a.shape[0], a.dtype)
     delta = np.empty(a.shape if gradient else (0, a.shape[1]), a.dtype)
     if a.shape[0]:

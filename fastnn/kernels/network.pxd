@@ -17,13 +17,14 @@ cdef class Network:
     cdef Arena tables
     cdef readonly str dtype
     cdef readonly object compiled
-    cdef public object training
+    cdef public object training   # a weak reference to who trains it
     cdef readonly long long version
     cdef State state
     cdef object idle
     cdef object specification
     cdef size_t itemsize
 
+    cdef bint busy(self) except -1
     cdef State new_state(self)
     cdef State copy_state(self, State source)
     cdef int publish(self, State state) except -1

@@ -19,9 +19,11 @@ from fastnn.kernels.plan cimport (
     SUM_ROWS,
     TILE_BLOCK,
     Layer,
+    Panel,
     Plan,
     Tile,
     is_narrow,
+    panel_at,
     panel_count,
     round_up,
 )
@@ -53,8 +55,9 @@ cdef class Network:
     """
 
     def __init__(self, input_dim, layers, str dtype):
-        cdef Py_ssize_t i, at = 0, below = input_dim, transposed = 0, tiles = 0, operations = 0
+        cdef Py_ssize_t i, at = 0, below = input_dim, transposed = 0, tiles = 0, panels = 0, operations = 0, p
         cdef Layer *layer
+        cdef Panel *panel
         if dtype not in ("float32", "float64"):
             raise ValueError(f"dtype must be 'float32' or 'float64', not {dtype!r}")
         if not layers:
@@ -74,12 +77,15 @@ cdef class Network:
             raise MemoryError(f"the network has about {cells} parameters, more than can be held")
         lanes = <Py_ssize_t>self.plan.kernels.lanes
         for i in range(self.plan.layers):
-            tiles += panel_count(round_up(below + 1, COLUMN_ALIGN), self.plan.kernels)
+            panels += panel_count(below + COLUMN_ALIGN, self.plan.kernels) + panel_count(layers[i][0], self.plan.kernels)
+            panels += panel_count(below, self.plan.kernels)
+            tiles += panel_count(below + COLUMN_ALIGN, self.plan.kernels)
             tiles += panel_count(layers[i][0], self.plan.kernels) * ((below + 1) // TILE_BLOCK + 2)
             below = layers[i][0]
-        self.tables = Arena(self.plan.layers * sizeof(Layer) + tiles * sizeof(Tile))
+        self.tables = Arena(self.plan.layers * sizeof(Layer) + tiles * sizeof(Tile) + panels * sizeof(Panel))
         self.plan.layer = <Layer *>self.tables.base
-        self.plan.tile = <Tile *>(<char *>self.tables.base + self.plan.layers * sizeof(Layer))
+        self.plan.tile = <Tile *>&self.plan.layer[self.plan.layers]
+        panel = <Panel *>&self.plan.tile[tiles]
         below = input_dim
         for i in range(self.plan.layers):
             layer = &self.plan.layer[i]
@@ -93,6 +99,16 @@ cdef class Network:
             layer.last = i == self.plan.layers - 1
             layer.narrow = is_narrow(layer.inputs, layer.units)
             layer.stride = round_up(layer.inputs + 1, COLUMN_ALIGN)
+            layer.panels = panel_count(layer.stride if layer.narrow else layer.units, self.plan.kernels)
+            layer.panel = panel
+            for p in range(layer.panels):
+                layer.panel[p] = panel_at(layer.stride if layer.narrow else layer.units, p, self.plan.kernels)
+            panel += layer.panels
+            layer.belows = panel_count(layer.inputs, self.plan.kernels)
+            layer.below = panel
+            for p in range(layer.belows):
+                layer.below[p] = panel_at(layer.inputs, p, self.plan.kernels)
+            panel += layer.belows
             layer.weights = at
             layer.size = layer.units * layer.stride if layer.narrow else (layer.inputs + 1) * round_up(layer.units, lanes)
             at = round_up(at + layer.size, COLUMN_ALIGN)
@@ -111,16 +127,31 @@ cdef class Network:
 
     cdef add_tiles(self, Py_ssize_t i):
         cdef Layer *layer = &self.plan.layer[i]
+        cdef Panel *panel
+        cdef Tile *tile
         cdef Py_ssize_t p, first, last = layer.inputs + (1 if layer.bias else 0)
-        if layer.narrow:
-            for p in range(panel_count(layer.stride, self.plan.kernels)):
-                self.plan.tile[self.plan.tiles] = [i, p, 0, layer.stride]
+        for p in range(layer.panels):
+            panel = &layer.panel[p]
+            first = 0
+            while first < last:
+                tile = &self.plan.tile[self.plan.tiles]
                 self.plan.tiles += 1
-            return
-        for p in range(panel_count(layer.units, self.plan.kernels)):
-            for first in range(0, last, TILE_BLOCK):
-                self.plan.tile[self.plan.tiles] = [i, p, first, min(first + TILE_BLOCK, last)]
-                self.plan.tiles += 1
+                tile.layer = i
+                tile.panel = p
+                tile.begin = first
+                if layer.narrow:
+                    tile.end = last
+                    tile.place = layer.weights + panel.start
+                    tile.runs = layer.units
+                    tile.length = panel.width
+                    tile.stride = layer.stride
+                else:
+                    tile.end = min(first + TILE_BLOCK, last)
+                    tile.place = layer.weights + (layer.inputs + 1) * panel.start + first * panel.width
+                    tile.runs = 1
+                    tile.length = (tile.end - tile.begin) * panel.width
+                    tile.stride = 0
+                first = tile.end
 
     # ---- states ----
 
@@ -178,7 +209,7 @@ cdef class Network:
             While the network is being trained.
         """
         cdef State state
-        if self.training is not None:
+        if self.busy():
             raise RuntimeError("this network is being trained by another call; wait for it to end")
         shapes = []
         for units, below, bias in self.layer_shapes():
@@ -194,6 +225,10 @@ cdef class Network:
         else:
             pack_all[double](self, arrays, <double *>state.arena.base)
         self.publish(state)
+
+    cdef bint busy(self) except -1:
+        """Whether a training is under way; one that was dropped without its end is not."""
+        return self.training is not None and self.training() is not None
 
     def layer_shapes(self):
         """(units, inputs, bias) of each layer."""
@@ -216,7 +251,7 @@ cdef class Network:
             Out of ``fastnn.kernels.METRICS`` and ``LOSSES``.
         """
         cdef State state
-        if self.training is not None:
+        if self.busy():
             raise RuntimeError("this network is being trained by another call; wait for it to end")
         cdef Optimizer made = make_optimizer(optimizer, hyper)
         cdef Objective objective
@@ -335,7 +370,7 @@ cdef list unpack_all(Network network, const real *weights):
         if has_bias:
             bias = array = np.empty(units, network.dtype)
             arrays.append(array)
-        unpack(network.plan.kernels, &network.plan.layer[i], weights, &kernel[0, 0], &bias[0] if has_bias else NULL)
+        unpack(&network.plan.layer[i], weights, &kernel[0, 0], &bias[0] if has_bias else NULL)
     return arrays
 
 
@@ -349,5 +384,5 @@ cdef int pack_all(Network network, list arrays, real *weights) except -1:
         if network.plan.layer[i].bias:
             bias = arrays[at]
             at += 1
-        pack(network.plan.kernels, &network.plan.layer[i], &kernel[0, 0], &bias[0] if network.plan.layer[i].bias else NULL, weights)
+        pack(&network.plan.layer[i], &kernel[0, 0], &bias[0] if network.plan.layer[i].bias else NULL, weights)
     return 0

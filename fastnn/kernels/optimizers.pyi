@@ -3,7 +3,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-OPTIMIZERS: tuple[str, ...]
+HYPER: dict[str, dict[str, float]]
 
 def optimizer_update(
     name: str,

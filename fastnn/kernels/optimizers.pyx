@@ -7,10 +7,11 @@ import numpy as np
 
 from libc.math cimport sqrt
 from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memset
 
 from fastnn.kernels.csrc cimport FNN_HYPER_MAX, FNN_OPTIMIZERS
 from fastnn.kernels.names import check_name
-from fastnn.kernels.plan cimport Optimizer
+from fastnn.kernels.plan cimport Decay, Optimizer
 from fastnn.kernels.runtime cimport float_flush, float_restore, kernels_for, optimizer_table, real
 
 cdef extern from "fastnn.h" nogil:
@@ -34,12 +35,26 @@ cdef double power(double base, int64_t n) noexcept nogil:
     return result if n == 0 else 0.0
 
 
-cdef void coefficients(const Optimizer *optimizer, int64_t step, double *h) noexcept nogil:
+cdef inline double decayed(Decay *cache, double base, int64_t n) noexcept nogil:
+    # base^n as base^(n - n mod 64) times the n mod 64 factors one by one, so that the next step costs one multiplication
+    cdef int64_t i
+    if cache.base != base or cache.step + 1 != n or n % 64 == 0:
+        cache.base = base
+        cache.value = power(base, n // 64 * 64)
+        for i in range(n % 64):
+            cache.value *= base
+    else:
+        cache.value *= base
+    cache.step = n
+    return cache.value
+
+
+cdef void coefficients(Optimizer *optimizer, int64_t step, double *h) noexcept nogil:
     """h (OUT): the H(i) of the optimizer's line in csrc/optimizers.def, for step 1, 2, ..."""
     cdef const double *p = &optimizer.hyper[0]
     if optimizer.kind == FNN_OPTIMIZER_adam:
         # Kingma & Ba, "Adam" (2015), section 2, in the order of operations of Keras
-        h[0] = p[0] * sqrt(1.0 - power(p[2], step)) / (1.0 - power(p[1], step))
+        h[0] = p[0] * sqrt(1.0 - decayed(&optimizer.decay[1], p[2], step)) / (1.0 - decayed(&optimizer.decay[0], p[1], step))
         h[1] = 1.0 - p[1]
         h[2] = 1.0 - p[2]
         h[3] = p[3]
@@ -64,9 +79,8 @@ cdef int select_kind(Optimizer *optimizer, str name) except -1:
 cdef Optimizer make_optimizer(str name, dict hyper) except *:
     cdef Optimizer optimizer
     cdef int i
+    memset(&optimizer, 0, sizeof(optimizer))
     check_name("optimizer", name, tuple(HYPER))
-    for i in range(FNN_HYPER_MAX):
-        optimizer.hyper[i] = 0.0
     unknown = set(hyper) - set(HYPER[name])
     if unknown:
         raise ValueError(f"optimizer {name!r} has no hyper-parameter {sorted(unknown)[0]!r}; it has {', '.join(HYPER[name])}")
@@ -124,8 +138,11 @@ def optimizer_update(str name, w, g, slots, hyper, int64_t step):
     if len(slots) != optimizer.slots:
         raise ValueError(f"optimizer {name!r} with these hyper-parameters needs {optimizer.slots} slot arrays; got {len(slots)}")
     for label, array in [("w", w), ("g", g)] + [(f"slots[{i}]", s) for i, s in enumerate(slots)]:
-        if not isinstance(array, np.ndarray) or not array.flags.c_contiguous or array.shape != w.shape or array.dtype != w.dtype:
-            raise ValueError(f"{label} must be a C-contiguous array of the shape and dtype of w")
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"{label} is a {type(array).__name__}; expected a NumPy array")
+        if array.shape != w.shape or array.dtype != w.dtype or not array.flags.c_contiguous or not array.flags.aligned:
+            raise ValueError(f"{label} has shape {array.shape} and dtype {array.dtype}; expected a C-contiguous, aligned array of the "
+                             f"shape {w.shape} and dtype {w.dtype} of w")
         if label != "g" and not array.flags.writeable:
             raise ValueError(f"{label} is read-only, and would be changed in place")
     flat = [w.reshape(-1), g.reshape(-1)] + [s.reshape(-1) for s in slots]
@@ -139,7 +156,7 @@ def optimizer_update(str name, w, g, slots, hyper, int64_t step):
         raise ValueError(f"w must be float32 or float64, not {w.dtype}")
 
 
-cdef void update(const Optimizer *optimizer, int64_t step, real[::1] w, const real[::1] g, real[::1] s0, real[::1] s1):
+cdef void update(Optimizer *optimizer, int64_t step, real[::1] w, const real[::1] g, real[::1] s0, real[::1] s1):
     cdef double h[FNN_HYPER_MAX]
     cdef real coefficient[FNN_HYPER_MAX]
     cdef real tail[4][16]

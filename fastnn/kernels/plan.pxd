@@ -29,6 +29,14 @@ cdef struct Matrix:
     Py_ssize_t row
     Py_ssize_t step
 
+# One panel of a matrix of weights, cut into panels of about equal width.
+cdef struct Panel:
+    Py_ssize_t start          # first column
+    Py_ssize_t columns
+    Py_ssize_t vectors
+    Py_ssize_t width          # vectors * lanes
+    Py_ssize_t last           # valid lanes of the last vector
+
 cdef struct Layer:
     Py_ssize_t inputs
     Py_ssize_t units
@@ -45,6 +53,10 @@ cdef struct Layer:
     Py_ssize_t stride
     Py_ssize_t size
     Py_ssize_t transposed     # wide layers but the first: the transposed copy, from the start of its own buffer; else -1
+    Panel *panel              # of the units; of a narrow layer, of its inputs and bias
+    Py_ssize_t panels
+    Panel *below              # of the inputs: the panels of the deltas of the layer below
+    Py_ssize_t belows
     # workspace
     Matrix x                  # input: the output of the layer before
     Matrix z                  # pre-activation; the same as `a` unless the derivative reads it
@@ -58,6 +70,11 @@ cdef struct Tile:
     Py_ssize_t panel
     Py_ssize_t begin
     Py_ssize_t end
+    # its parameters: `runs` runs of `length` elements, the first at `place`, each `stride` after the one before
+    Py_ssize_t place
+    Py_ssize_t runs
+    Py_ssize_t length
+    Py_ssize_t stride
 
 cdef struct Plan:
     const fnn_kernels *kernels
@@ -103,17 +120,17 @@ cdef struct Space:
     Py_ssize_t transposed
     Py_ssize_t size
 
+# A power that grows by one step at a time: a function of base and step alone, whatever was computed before.
+cdef struct Decay:
+    double base
+    int64_t step
+    double value
+
 cdef struct Optimizer:
     int kind
     int slots
     double hyper[FNN_HYPER_MAX]
-
-# One panel of a matrix of `columns` columns cut into panels of about equal width.
-cdef struct Panel:
-    Py_ssize_t start          # first column
-    Py_ssize_t columns
-    Py_ssize_t vectors
-    Py_ssize_t last           # valid lanes of the last vector
+    Decay decay[2]
 
 cdef inline Py_ssize_t panel_count(Py_ssize_t columns, const fnn_kernels *k) noexcept nogil:
     cdef Py_ssize_t lanes = <Py_ssize_t>k.lanes, widest = <Py_ssize_t>k.panel_vectors
@@ -125,8 +142,9 @@ cdef inline Panel panel_at(Py_ssize_t columns, Py_ssize_t index, const fnn_kerne
     cdef Py_ssize_t base = vectors // panels, extra = vectors % panels
     cdef Panel p
     p.vectors = base + (1 if index < extra else 0)
+    p.width = p.vectors * lanes
     p.start = (index * base + (index if index < extra else extra)) * lanes
-    p.columns = p.vectors * lanes if p.start + p.vectors * lanes <= columns else columns - p.start
+    p.columns = p.width if p.start + p.width <= columns else columns - p.start
     p.last = p.columns - (p.vectors - 1) * lanes
     return p
 

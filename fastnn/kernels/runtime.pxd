@@ -1,4 +1,4 @@
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport uint64_t
 
 from fastnn.kernels.csrc cimport fnn_kernels, fnn_operation
 
@@ -23,7 +23,6 @@ cdef int cores_allowed() noexcept nogil
 
 cdef uint64_t float_flush() noexcept nogil
 cdef void float_restore(uint64_t state) noexcept nogil
-cdef void permutation(uint64_t key, uint64_t epoch, int64_t n, int64_t *out) noexcept nogil
 cdef double clock() noexcept nogil
 
 

@@ -21,7 +21,6 @@ from fastnn.kernels.csrc cimport (
     fnn_metric_table,
     fnn_operation,
     fnn_optimizer_table,
-    fnn_permutation,
 )
 
 cdef extern from "pthread.h" nogil:
@@ -90,9 +89,6 @@ cdef uint64_t float_flush() noexcept nogil:
 
 cdef void float_restore(uint64_t state) noexcept nogil:
     fnn_float_restore(state)
-
-cdef void permutation(uint64_t key, uint64_t epoch, int64_t n, int64_t *out) noexcept nogil:
-    fnn_permutation(key, epoch, n, out)
 
 cdef double clock() noexcept nogil:
     cdef timespec t
@@ -265,7 +261,7 @@ cdef int threads_for(double operations, Py_ssize_t shares, int requested) noexce
     return n if n > 1 else 1
 
 cdef int spins_for(int team) noexcept nogil:
-    return 0 if team > allowed_cores else 20000
+    return 0 if team > allowed_cores else 1000
 
 
 cdef void after_fork() noexcept nogil:

@@ -9,7 +9,7 @@ from libc.string cimport memcpy, memset
 from fastnn.kernels.csrc cimport fnn_flag_get
 from fastnn.kernels.evaluation cimport tree_sum
 from fastnn.kernels.optimizers cimport coefficients
-from fastnn.kernels.runtime cimport clock, permutation
+from fastnn.kernels.runtime cimport clock
 from fastnn.kernels.schedule cimport (
     ACTION_EVALUATE,
     ACTION_RETURN,
@@ -159,7 +159,7 @@ cdef int decide(Run *run) noexcept nogil:
         run.begun = True
         memset(run.lanes, 0, sizeof(run.lanes))
         if run.order != NULL:
-            permutation(run.seed, run.lifetime, run.train.rows, run.order)
+            run.plan.kernels.permutation(run.seed, run.lifetime, run.train.rows, run.order)
     run.next.start = run.position
     if run.validating:
         run.next.action = ACTION_EVALUATE

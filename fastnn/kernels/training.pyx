@@ -3,6 +3,8 @@
 Every thread runs ``run_thread``: a step is copied, its phases are worked through with a barrier after each, and thread 0 decides
 the next. A step trains on a batch (rows, then tiles) or evaluates a round of validation rows.
 """
+import weakref
+
 import numpy as np
 
 from cython.parallel cimport parallel, threadid
@@ -190,6 +192,7 @@ cdef class Training:
     ValueError
         For shapes that do not fit the network.
     """
+    cdef object __weakref__
     cdef Network network
     cdef Workspace space
     cdef State state
@@ -254,9 +257,9 @@ cdef class Training:
         fnn_barrier_init(&run.barrier)
         if stopping is not None:
             self.set_stopping(stopping)
-        if network.training is not None:
+        if network.busy():
             raise RuntimeError("this network is being trained by another call; wait for it to end")
-        network.training = self
+        network.training = weakref.ref(self)
         if network.dtype == "float32":
             prepare[float](run, <float *>run.parameters)
         else:
@@ -399,7 +402,7 @@ cdef class Training:
     def close(self):
         """End this training; the network may be trained by another call from now on."""
         self.finished = True
-        if self.network.training is self:
+        if self.network.training is not None and self.network.training() is self:
             self.network.training = None
 
     def partial_logs(self):

@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from fastnn.layers.core import Dense, Input, InputLayer, KerasTensor
+from fastnn.layers.core import Dense, Input, InputLayer
 from fastnn.layers.layer import Layer
-from fastnn.registry import Registry, serialize as _serialize
+from fastnn.registry import Registry
+from fastnn.registry import serialize as _serialize
 
 __all__ = ["Dense", "Input", "InputLayer", "Layer", "deserialize", "serialize"]
 
@@ -12,8 +13,9 @@ LAYERS = Registry(
     "layer",
     "keras.layers",
     {c.__name__: c for c in (Dense, InputLayer)},
-    later="""activation activityregularization add alphadropout average batchnormalization concatenate dropout elu embedding flatten
-    gaussiandropout gaussiannoise groupnormalization identity lambda layernormalization leakyrelu multiply normalization permute
+    later="""activation activityregularization add alphadropout average batchnormalization concatenate dropout
+    elu embedding flatten gaussiandropout gaussiannoise groupnormalization identity lambda layernormalization
+    leakyrelu multiply normalization permute
     prelu relu repeatvector rescaling reshape rmsnormalization softmax subtract unitnormalization""",
 )
 

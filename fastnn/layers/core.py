@@ -1,30 +1,10 @@
 """``Input`` and ``Dense``."""
 
-from typing import Any
-
 import numpy as np
 
 from fastnn import activations, constraints, initializers, regularizers
-from fastnn.layers.layer import Layer, Shape, standard_shape
-from fastnn.names import automatic
+from fastnn.layers.layer import KerasTensor, Layer, Shape, standard_shape
 from fastnn.variables import Variable
-
-
-class KerasTensor:
-    """A symbol for rows to come: what ``Input`` returns and ``model.inputs`` holds."""
-
-    def __init__(self, shape: Shape, dtype: str, layer: "InputLayer | None" = None):
-        self.shape = shape
-        self.dtype = dtype
-        self.name = automatic("KerasTensor")
-        self.layer = layer
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    def __repr__(self) -> str:
-        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
 
 
 class InputLayer(Layer):
@@ -43,9 +23,19 @@ class InputLayer(Layer):
     """
 
     def __init__(
-        self, shape=None, batch_size=None, dtype=None, sparse=None, ragged=None, batch_shape=None, input_tensor=None,
-        optional=False, name=None, input_shape=None, input_dtype=None,
-    ):  # fmt: skip
+        self,
+        shape=None,
+        batch_size=None,
+        dtype=None,
+        sparse=None,
+        ragged=None,
+        batch_shape=None,
+        input_tensor=None,
+        optional=False,
+        name=None,
+        input_shape=None,
+        input_dtype=None,
+    ):
         if sparse or ragged or optional or input_tensor is not None:
             raise NotImplementedError("Input: sparse, ragged, optional and given tensors are not supported.")
         shape = input_shape if shape is None else shape
@@ -77,9 +67,16 @@ class InputLayer(Layer):
 
 
 def Input(
-    shape=None, batch_size=None, dtype=None, sparse=None, ragged=None, batch_shape=None, name=None, tensor=None,
+    shape=None,
+    batch_size=None,
+    dtype=None,
+    sparse=None,
+    ragged=None,
+    batch_shape=None,
+    name=None,
+    tensor=None,
     optional=False,
-) -> KerasTensor:  # fmt: skip
+) -> KerasTensor:
     """State the shape of a model's input: ``Sequential([Input(shape=(8,)), Dense(1)])``.
 
     Parameters
@@ -103,7 +100,8 @@ class Dense(Layer):
         By default linear; see `fastnn.activations`.
     use_bias : bool
     kernel_initializer, bias_initializer : str, Initializer or array
-    kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, lora_rank, lora_alpha, \
+    kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, lora_rank,
+    lora_alpha, \
 quantization_config : None
         Keras's; not supported yet, so only None passes.
     **kwargs
@@ -116,23 +114,42 @@ quantization_config : None
     """
 
     def __init__(
-        self, units, activation=None, use_bias=True, kernel_initializer="glorot_uniform", bias_initializer="zeros",
-        kernel_regularizer=None, bias_regularizer=None, activity_regularizer=None, kernel_constraint=None,
-        bias_constraint=None, lora_rank=None, lora_alpha=None, quantization_config=None, **kwargs,
-    ):  # fmt: skip
+        self,
+        units,
+        activation=None,
+        use_bias=True,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        activity_regularizer=None,
+        kernel_constraint=None,
+        bias_constraint=None,
+        lora_rank=None,
+        lora_alpha=None,
+        quantization_config=None,
+        **kwargs,
+    ):
         if isinstance(units, bool | np.bool_) or not hasattr(units, "__index__"):
-            raise TypeError(f"Dense: units must be a whole number, got {units!r} of type {type(units).__name__}.")
+            raise TypeError(
+                f"Dense: units must be a whole number, got {units!r} of type {type(units).__name__}."
+            )
         if units < 1:
             raise ValueError(f"Dense: units must be positive, got {units}.")
         for name, value in (
-            ("lora_rank", lora_rank), ("lora_alpha", lora_alpha), ("quantization_config", quantization_config),
-        ):  # fmt: skip
+            ("lora_rank", lora_rank),
+            ("lora_alpha", lora_alpha),
+            ("quantization_config", quantization_config),
+        ):
             if value is not None:
                 raise NotImplementedError(f"Dense: {name} is not supported; leave it at None.")
         activation = activations.get(activation, "Dense: activation")
         kernel_initializer = initializers.get(kernel_initializer, "Dense: kernel_initializer")
         bias_initializer = initializers.get(bias_initializer, "Dense: bias_initializer")
-        for name, value in (("kernel_regularizer", kernel_regularizer), ("bias_regularizer", bias_regularizer)):
+        for name, value in (
+            ("kernel_regularizer", kernel_regularizer),
+            ("bias_regularizer", bias_regularizer),
+        ):
             regularizers.get(value, f"Dense: {name}")
         for name, value in (("kernel_constraint", kernel_constraint), ("bias_constraint", bias_constraint)):
             constraints.get(value, f"Dense: {name}")
@@ -148,23 +165,31 @@ quantization_config : None
         self.bias: Variable | None = None
 
     def build(self, input_shape):
-        self._kernel = self.add_weight((input_shape[-1], self.units), self.kernel_initializer, "kernel", self._trainable)
+        self._kernel = self.add_weight(
+            (input_shape[-1], self.units), self.kernel_initializer, "kernel", self._trainable
+        )
         if self.use_bias:
             self.bias = self.add_weight((self.units,), self.bias_initializer, "bias", self._trainable)
 
     @property
     def kernel(self) -> Variable:
         if self._kernel is None:
-            raise AttributeError(f"Layer {self.name!r} has no kernel before it is built: at the first data, or by build(input_shape).")
+            raise AttributeError(
+                f"Layer {self.name!r} has no kernel before it is built: at the first data, or by "
+                "build(input_shape)."
+            )
         return self._kernel
 
     def check_input(self, input_shape):
         if len(input_shape) != 2 or input_shape[-1] is None:
             raise ValueError(
-                f"Layer {self.name!r} (Dense) takes rows of a known number of columns, shape (None, columns), but gets {input_shape}."
+                f"Layer {self.name!r} (Dense) takes rows of a known number of columns, shape (None, "
+                f"columns), but gets {input_shape}."
             )
         if self._kernel is not None and input_shape[-1] != self._kernel.shape[0]:
-            raise ValueError(f"Layer {self.name!r} takes {self._kernel.shape[0]} columns, but gets {input_shape[-1]}.")
+            raise ValueError(
+                f"Layer {self.name!r} takes {self._kernel.shape[0]} columns, but gets {input_shape[-1]}."
+            )
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], self.units)
@@ -175,7 +200,9 @@ quantization_config : None
     def call(self, x):
         from fastnn.kernels import dense_forward
 
-        return dense_forward(x, self.kernel.value, None if self.bias is None else self.bias.value, self.activation.name)
+        return dense_forward(
+            x, self.kernel.value, None if self.bias is None else self.bias.value, self.activation.name
+        )
 
     def get_config(self):
         return {

@@ -14,6 +14,23 @@ from fastnn.variables import Variable
 Shape = tuple[int | None, ...]
 
 
+class KerasTensor:
+    """A symbol for rows to come: what ``Input`` returns and ``model.inputs`` holds."""
+
+    def __init__(self, shape: Shape, dtype: str, layer: "Layer | None" = None):
+        self.shape = shape
+        self.dtype = dtype
+        self.name = automatic("KerasTensor")
+        self.layer = layer
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __repr__(self) -> str:
+        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
+
+
 class Layer(Configured):
     """Base class of the layers.
 
@@ -63,7 +80,7 @@ class Layer(Configured):
         self._trainable = bool(trainable)
         self._weights: list[Variable] = []
 
-    # To be defined by subclasses -------------------------------------------------------------------------------------
+    # To be defined by subclasses ----------------------------------------------------------------------------
 
     def build(self, input_shape: Shape) -> None:
         """Create the weights for inputs of ``input_shape`` (the first element, the rows, is None)."""
@@ -78,7 +95,8 @@ class Layer(Configured):
     def plan(self) -> list[tuple]:
         """Return the operations of the compiled network that the layer consists of."""
         raise NotImplementedError(
-            f"Layer {self.name!r} is a {type(self).__name__}: layers of your own have no compiled counterpart. Use those of "
+            f"Layer {self.name!r} is a {type(self).__name__}: layers of your own have no compiled "
+            "counterpart. Use those of "
             "fastnn.layers, or write the training loop with fastnn.kernels."
         )
 
@@ -86,14 +104,15 @@ class Layer(Configured):
         """Return the layer's output for rows ``x``."""
         raise NotImplementedError
 
-    # Building ----------------------------------------------------------------------------------------------------------
+    # Building -----------------------------------------------------------------------------------------------
 
     def build_in(self, input_shape: Shape, parent: str = "") -> None:
         """Build with paths below ``parent``, or check that the layer was built for this shape."""
         if self.built:
             if self._input_shape is not None and self._input_shape[1:] != tuple(input_shape)[1:]:
                 raise ValueError(
-                    f"Layer {self.name!r} was built for inputs of shape {self._input_shape}, but gets {tuple(input_shape)}."
+                    f"Layer {self.name!r} was built for inputs of shape {self._input_shape}, but gets "
+                    f"{tuple(input_shape)}."
                 )
             return
         self.check_input(tuple(input_shape))
@@ -103,9 +122,14 @@ class Layer(Configured):
         self.built = True
 
     def add_weight(
-        self, shape: tuple[int, ...], initializer: Any, name: str, trainable: bool = True, regularizer: Any = None,
+        self,
+        shape: tuple[int, ...],
+        initializer: Any,
+        name: str,
+        trainable: bool = True,
+        regularizer: Any = None,
         constraint: Any = None,
-    ) -> Variable:  # fmt: skip
+    ) -> Variable:
         """Create a Variable of this layer."""
         regularizers.get(regularizer, f"{name}_regularizer")
         constraints.get(constraint, f"{name}_constraint")
@@ -113,7 +137,9 @@ class Layer(Configured):
         initializer = initializers.get(initializer, f"{name}_initializer")
         value = np.array(initializer(shape, dtype=self.dtype), dtype=self.dtype, order="C")
         if value.shape != tuple(shape):
-            raise ValueError(f"{path}: the initializer returned shape {value.shape}, but {tuple(shape)} was asked for.")
+            raise ValueError(
+                f"{path}: the initializer returned shape {value.shape}, but {tuple(shape)} was asked for."
+            )
         variable = Variable(value, name, path, trainable)
         self._weights.append(variable)
         return variable
@@ -122,11 +148,13 @@ class Layer(Configured):
         """Return the layer's output for rows ``x``, building it first if need be."""
         from fastnn import data
 
+        if isinstance(x, KerasTensor):
+            raise NotImplementedError("Functional graphs of layers are not supported: use Sequential([...]).")
         x = data.rows(x, "x", np.dtype(self.dtype))
         self.check_input(x.shape) if self.built else self.build_in((None, *x.shape[1:]))
         return self.call(x)
 
-    # Weights -----------------------------------------------------------------------------------------------------------
+    # Weights ------------------------------------------------------------------------------------------------
 
     @property
     def trainable(self) -> bool:
@@ -175,8 +203,14 @@ class Layer(Configured):
         except TypeError:
             raise TypeError(f"weights must be a list of arrays, got {type(weights).__name__}.") from None
         if len(arrays) != len(variables):
-            built = "" if self.built else " It is not built yet: its weights come with the first data, or with build()."
-            raise ValueError(f"{self.name!r} has {len(variables)} weights, but {len(arrays)} arrays were given.{built}")
+            built = (
+                ""
+                if self.built
+                else " It is not built yet: its weights come with the first data, or with build()."
+            )
+            raise ValueError(
+                f"{self.name!r} has {len(variables)} weights, but {len(arrays)} arrays were given.{built}"
+            )
         converted = [v.convert(a) for v, a in zip(variables, arrays, strict=True)]
         for v, a in zip(variables, converted, strict=True):
             v.replace(a)
@@ -184,10 +218,13 @@ class Layer(Configured):
     def count_params(self) -> int:
         """Return the number of weights, counting single numbers."""
         if not self.built:
-            raise ValueError(f"{self.name!r} is not built yet: its weights come with the first data, or with build(input_shape).")
+            raise ValueError(
+                f"{self.name!r} is not built yet: its weights come with the first data, or with "
+                "build(input_shape)."
+            )
         return sum(math.prod(v.shape) for v in self.weights)
 
-    # Shapes and configuration ------------------------------------------------------------------------------------------
+    # Shapes and configuration -------------------------------------------------------------------------------
 
     @property
     def input_shape(self) -> Shape | None:
@@ -223,7 +260,12 @@ class Layer(Configured):
 
 def dtype_config(dtype: str) -> dict[str, Any]:
     """Return Keras's serialised dtype policy."""
-    return {"module": "keras", "class_name": "DTypePolicy", "config": {"name": dtype}, "registered_name": None}
+    return {
+        "module": "keras",
+        "class_name": "DTypePolicy",
+        "config": {"name": dtype},
+        "registered_name": None,
+    }
 
 
 def standard_shape(shape: Any, what: str) -> Shape:

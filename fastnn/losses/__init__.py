@@ -18,7 +18,8 @@ from fastnn.losses.functions import (
     mean_squared_error,
     sparse_categorical_crossentropy,
 )
-from fastnn.registry import Registry, serialize as _serialize
+from fastnn.registry import Registry
+from fastnn.registry import serialize as _serialize
 
 __all__ = [
     "BinaryCrossentropy",
@@ -38,8 +39,12 @@ __all__ = [
 ]
 
 _CLASSES = (
-    BinaryCrossentropy, CategoricalCrossentropy, MeanAbsoluteError, MeanSquaredError, SparseCategoricalCrossentropy,
-)  # fmt: skip
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    SparseCategoricalCrossentropy,
+)
 LOSSES = Registry(
     "loss",
     "keras.losses",
@@ -50,15 +55,16 @@ LOSSES = Registry(
         **dict.fromkeys(("mae", "MAE"), mean_absolute_error),
         **dict.fromkeys(("bce", "BCE"), binary_crossentropy),
     },
-    later="""crossentropy ce mean_absolute_percentage_error mape mean_squared_logarithmic_error msle cosine_similarity log_cosh
-    huber hinge squared_hinge categorical_hinge kl_divergence kld poisson binary_focal_crossentropy categorical_focal_crossentropy
-    dice tversky circle ctc meanabsolutepercentageerror meansquaredlogarithmicerror cosinesimilarity logcosh squaredhinge
+    later="""crossentropy ce mean_absolute_percentage_error mape mean_squared_logarithmic_error msle
+    cosine_similarity log_cosh huber hinge squared_hinge categorical_hinge kl_divergence kld poisson
+    binary_focal_crossentropy categorical_focal_crossentropy dice tversky circle ctc
+    meanabsolutepercentageerror meansquaredlogarithmicerror cosinesimilarity logcosh squaredhinge
     categoricalhinge kldivergence binaryfocalcrossentropy categoricalfocalcrossentropy""",
 )
 
 
 def get(identifier: Any, argument: str = "loss") -> Any:
-    """Return the loss function or `Loss` object that a name, class, config or object stands for; None for None."""
+    """Return the function or `Loss` that a name, class, config or object stands for; None for None."""
     if identifier is None:
         return None
     if isinstance(identifier, str | dict):
@@ -67,7 +73,10 @@ def get(identifier: Any, argument: str = "loss") -> Any:
         return identifier()
     if isinstance(identifier, Loss) or callable(identifier):
         return identifier
-    raise TypeError(f"{argument} must be a name, a function or a Loss, got {identifier!r} of type {type(identifier).__name__}.")
+    raise TypeError(
+        f"{argument} must be a name, a function or a Loss, got {identifier!r} of type "
+        f"{type(identifier).__name__}."
+    )
 
 
 def serialize(loss: Any) -> Any:

@@ -19,14 +19,17 @@ class Loss(Configured):
     ----------
     name : str, optional
     reduction : {"sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None}
-        How the rows' losses become one number. Training uses the first: their weighted sum divided by the number of rows.
+        How the rows' losses become one number. Training uses the first: their weighted sum divided by the
+        number of rows.
     dtype : str, optional
         Of the result; by default the dtype of the predictions.
     """
 
     function: ClassVar[Callable[..., np.ndarray]]
 
-    def __init__(self, name: str | None = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None):
+    def __init__(
+        self, name: str | None = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None
+    ):
         if reduction not in REDUCTIONS:
             raise ValueError(f"reduction={reduction!r}: must be one of {', '.join(map(repr, REDUCTIONS))}.")
         self.name = name or type(self).__name__.lower()
@@ -51,7 +54,9 @@ class Loss(Configured):
             weight = np.asarray(sample_weight, rows.dtype)
             weight = weight[..., 0] if weight.ndim == rows.ndim + 1 and weight.shape[-1] == 1 else weight
             if weight.shape not in (rows.shape, ()):
-                raise ValueError(f"sample_weight has shape {weight.shape}, but there is one loss for each of {rows.shape}.")
+                raise ValueError(
+                    f"sample_weight has shape {weight.shape}, but there is one loss for each of {rows.shape}."
+                )
             rows = rows * weight
         if self.reduction in ("none", None):
             return rows
@@ -106,9 +111,14 @@ class BinaryCrossentropy(_Crossentropy):
     function = staticmethod(functions.binary_crossentropy)
 
     def __init__(
-        self, from_logits=False, label_smoothing=0.0, axis=-1, reduction="sum_over_batch_size",
-        name="binary_crossentropy", dtype=None,
-    ):  # fmt: skip
+        self,
+        from_logits=False,
+        label_smoothing=0.0,
+        axis=-1,
+        reduction="sum_over_batch_size",
+        name="binary_crossentropy",
+        dtype=None,
+    ):
         super().__init__(from_logits, label_smoothing, axis, reduction, name, dtype)
 
 
@@ -118,21 +128,31 @@ class CategoricalCrossentropy(_Crossentropy):
     function = staticmethod(functions.categorical_crossentropy)
 
     def __init__(
-        self, from_logits=False, label_smoothing=0.0, axis=-1, reduction="sum_over_batch_size",
-        name="categorical_crossentropy", dtype=None,
-    ):  # fmt: skip
+        self,
+        from_logits=False,
+        label_smoothing=0.0,
+        axis=-1,
+        reduction="sum_over_batch_size",
+        name="categorical_crossentropy",
+        dtype=None,
+    ):
         super().__init__(from_logits, label_smoothing, axis, reduction, name, dtype)
 
 
 class SparseCategoricalCrossentropy(Loss):
-    """Crossentropy of one class out of several, targets class numbers; see `sparse_categorical_crossentropy`."""
+    """Crossentropy of one class out of several, given by number; see `sparse_categorical_crossentropy`."""
 
     function = staticmethod(functions.sparse_categorical_crossentropy)
 
     def __init__(
-        self, from_logits=False, ignore_class=None, reduction="sum_over_batch_size", axis=-1,
-        name="sparse_categorical_crossentropy", dtype=None,
-    ):  # fmt: skip
+        self,
+        from_logits=False,
+        ignore_class=None,
+        reduction="sum_over_batch_size",
+        axis=-1,
+        name="sparse_categorical_crossentropy",
+        dtype=None,
+    ):
         super().__init__(name, reduction, dtype)
         self.from_logits = bool(from_logits)
         self.ignore_class = ignore_class

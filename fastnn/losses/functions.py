@@ -1,8 +1,8 @@
 """The losses as formulas: one value a row, and its gradient with respect to the predictions.
 
-Adding one is a function and an entry of ``TABLE`` here, a line in ``csrc/losses.def``, and (for an object with options) a class
-in ``classes.py``. The functions are part of the interface (``keras.losses.mean_squared_error(y_true, y_pred)``) and what the
-tests hold the compiled losses against.
+Adding one is a function and an entry of ``TABLE`` here, a line in ``csrc/losses.def``, and (for an object
+with options) a class in ``classes.py``. The functions are part of the interface
+(``keras.losses.mean_squared_error(y_true, y_pred)``) and what the tests hold the compiled losses against.
 """
 
 from collections.abc import Callable
@@ -34,7 +34,9 @@ def align(y_true: Any, y_pred: Any) -> tuple[np.ndarray, np.ndarray]:
         y = y[..., 0] if p.ndim > 1 else y
         p = p[..., None] if y.ndim == p.ndim + 1 else p
     if y.shape != p.shape:
-        raise ValueError(f"y_true has shape {np.shape(y_true)} and y_pred {np.shape(y_pred)}; they must agree.")
+        raise ValueError(
+            f"y_true has shape {np.shape(y_true)} and y_pred {np.shape(y_pred)}; they must agree."
+        )
     return y, p
 
 
@@ -46,7 +48,9 @@ def align_classes(y_true: Any, y_pred: Any) -> tuple[np.ndarray, np.ndarray]:
     if y.ndim == p.ndim and y.shape[-1] == 1:
         y = y[..., 0]
     if y.shape != p.shape[:-1]:
-        raise ValueError(f"y_true has shape {np.shape(y_true)}, but class numbers for y_pred {p.shape} are {p.shape[:-1]}.")
+        raise ValueError(
+            f"y_true has shape {np.shape(y_true)}, but class numbers for y_pred {p.shape} are {p.shape[:-1]}."
+        )
     classes = y.astype(np.int64)
     if (classes != y).any() or (classes < 0).any() or (classes >= p.shape[-1]).any():
         raise ValueError(f"y_true must hold whole numbers from 0 to {p.shape[-1] - 1}.")
@@ -126,8 +130,8 @@ def categorical_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=
     Parameters
     ----------
     y_true, y_pred : array-like, (N, classes)
-        Predictions are divided by their sum and clipped to [1e-7, 1 - 1e-7]; with ``from_logits`` they are the values
-        before the softmax.
+        Predictions are divided by their sum and clipped to [1e-7, 1 - 1e-7]; with ``from_logits`` they are
+        the values before the softmax.
     from_logits : bool
     label_smoothing : float
         ``s`` in [0, 1]: targets become ``y * (1 - s) + s / classes``.

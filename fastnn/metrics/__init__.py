@@ -21,9 +21,17 @@ from fastnn.metrics.classes import (
     SparseCategoricalAccuracy,
     SparseCategoricalCrossentropy,
 )
-from fastnn.metrics.functions import TABLE, binary_accuracy, categorical_accuracy, sparse_categorical_accuracy
+from fastnn.metrics.functions import (
+    TABLE as TABLE,
+)
+from fastnn.metrics.functions import (
+    binary_accuracy,
+    categorical_accuracy,
+    sparse_categorical_accuracy,
+)
 from fastnn.names import snake_case
-from fastnn.registry import Registry, serialize as _serialize
+from fastnn.registry import Registry
+from fastnn.registry import serialize as _serialize
 
 __all__ = [
     "BinaryAccuracy",
@@ -50,9 +58,15 @@ __all__ = [
 ]
 
 _CLASSES = (
-    BinaryAccuracy, BinaryCrossentropy, CategoricalAccuracy, CategoricalCrossentropy, MeanAbsoluteError, MeanSquaredError,
-    SparseCategoricalAccuracy, SparseCategoricalCrossentropy,
-)  # fmt: skip
+    BinaryAccuracy,
+    BinaryCrossentropy,
+    CategoricalAccuracy,
+    CategoricalCrossentropy,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    SparseCategoricalAccuracy,
+    SparseCategoricalCrossentropy,
+)
 METRICS = Registry(
     "metric",
     "keras.metrics",
@@ -63,18 +77,21 @@ METRICS = Registry(
         **dict.fromkeys(("mae", "MAE"), MeanAbsoluteError),
         **dict.fromkeys(("bce", "BCE"), BinaryCrossentropy),
     },
-    later="""crossentropy ce mape msle mean sum auc precision recall f1_score f1score fbeta_score fbetascore r2_score r2score
-    root_mean_squared_error rootmeansquarederror top_k_categorical_accuracy topkcategoricalaccuracy true_positives truepositives
-    true_negatives truenegatives false_positives falsepositives false_negatives falsenegatives hinge squared_hinge squaredhinge
-    categorical_hinge categoricalhinge kl_divergence kldivergence kld poisson log_cosh_error logcosherror cosine_similarity
+    later="""crossentropy ce mape msle mean sum auc precision recall f1_score f1score fbeta_score fbetascore
+    r2_score r2score root_mean_squared_error rootmeansquarederror top_k_categorical_accuracy
+    topkcategoricalaccuracy true_positives truepositives true_negatives truenegatives false_positives
+    falsepositives false_negatives falsenegatives hinge squared_hinge squaredhinge categorical_hinge
+    categoricalhinge kl_divergence kldivergence kld poisson log_cosh_error logcosherror cosine_similarity
     cosinesimilarity mean_absolute_percentage_error meanabsolutepercentageerror mean_squared_logarithmic_error
-    meansquaredlogarithmicerror sparse_top_k_categorical_accuracy sparsetopkcategoricalaccuracy io_u iou mean_io_u meaniou
-    binary_io_u binaryiou sensitivity_at_specificity specificity_at_sensitivity precision_at_recall recall_at_precision huber""",
+    meansquaredlogarithmicerror sparse_top_k_categorical_accuracy sparsetopkcategoricalaccuracy io_u iou
+    mean_io_u meaniou
+    binary_io_u binaryiou sensitivity_at_specificity specificity_at_sensitivity precision_at_recall
+    recall_at_precision huber""",
 )
 
 
 def get(identifier: Any, argument: str = "metric") -> Any:
-    """Return the metric function or `Metric` object that a name, class, config or object stands for; None for None."""
+    """Return the function or `Metric` that a name, class, config or object stands for; None for None."""
     if identifier is None:
         return None
     if isinstance(identifier, str | dict):
@@ -83,7 +100,10 @@ def get(identifier: Any, argument: str = "metric") -> Any:
         return identifier()
     if isinstance(identifier, Metric) or callable(identifier):
         return identifier
-    raise TypeError(f"{argument} must be a name, a function or a Metric, got {identifier!r} of type {type(identifier).__name__}.")
+    raise TypeError(
+        f"{argument} must be a name, a function or a Metric, got {identifier!r} of type "
+        f"{type(identifier).__name__}."
+    )
 
 
 def serialize(metric: Any) -> Any:

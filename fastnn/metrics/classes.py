@@ -92,7 +92,12 @@ def _of(name: str, function: Callable[..., np.ndarray]) -> type[MeanMetric]:
     def __init__(self, name=key, dtype=None):
         MeanMetric.__init__(self, name, dtype)
 
-    body = {"__init__": __init__, "__doc__": f"See `{key}`.", "function": staticmethod(function), "__module__": __name__}
+    body = {
+        "__init__": __init__,
+        "__doc__": f"See `{key}`.",
+        "function": staticmethod(function),
+        "__module__": __name__,
+    }
     return type(name, (MeanMetric,), body)
 
 
@@ -136,7 +141,9 @@ class CategoricalCrossentropy(MeanMetric):
 
     function = staticmethod(losses.categorical_crossentropy)
 
-    def __init__(self, name="categorical_crossentropy", dtype=None, from_logits=False, label_smoothing=0, axis=-1):
+    def __init__(
+        self, name="categorical_crossentropy", dtype=None, from_logits=False, label_smoothing=0, axis=-1
+    ):
         super().__init__(name, dtype)
         self.from_logits = bool(from_logits)
         self.label_smoothing = label_smoothing
@@ -152,7 +159,12 @@ class SparseCategoricalCrossentropy(MeanMetric):
     function = staticmethod(losses.sparse_categorical_crossentropy)
 
     def __init__(
-        self, name="sparse_categorical_crossentropy", dtype=None, from_logits=False, ignore_class=None, axis=-1
+        self,
+        name="sparse_categorical_crossentropy",
+        dtype=None,
+        from_logits=False,
+        ignore_class=None,
+        axis=-1,
     ):
         super().__init__(name, dtype)
         self.from_logits = bool(from_logits)

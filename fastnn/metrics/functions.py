@@ -1,6 +1,7 @@
 """The metrics as formulas, one value a row. Every loss is a metric too.
 
-Adding one is a function and an entry of ``TABLE`` here, a line in ``csrc/metrics.def``, and a class in ``classes.py``.
+Adding one is a function and an entry of ``TABLE`` here, a line in ``csrc/metrics.def``, and a class in
+``classes.py``.
 """
 
 from collections.abc import Callable
@@ -38,7 +39,9 @@ def sparse_categorical_accuracy(y_true, y_pred):
     y = np.asarray(y_true)
     y = y[..., 0] if y.ndim == p.ndim and y.shape[-1] == 1 else y
     if y.shape != p.shape[:-1]:
-        raise ValueError(f"y_true has shape {np.shape(y_true)}, but class numbers for y_pred {p.shape} are {p.shape[:-1]}.")
+        raise ValueError(
+            f"y_true has shape {np.shape(y_true)}, but class numbers for y_pred {p.shape} are {p.shape[:-1]}."
+        )
     return (y == p.argmax(axis=-1)).astype(p.dtype if p.dtype.kind == "f" else np.float64)
 
 

@@ -5,7 +5,8 @@ from typing import Any
 from fastnn.optimizers.adam import Adam
 from fastnn.optimizers.optimizer import Optimizer
 from fastnn.optimizers.sgd import SGD
-from fastnn.registry import Registry, parse, serialize as _serialize
+from fastnn.registry import Registry, parse
+from fastnn.registry import serialize as _serialize
 
 __all__ = ["SGD", "Adam", "Optimizer", "deserialize", "get", "serialize"]
 
@@ -16,7 +17,8 @@ OPTIMIZERS = Registry(
     "optimizer",
     "keras.optimizers",
     {**TABLE, **{c.__name__: c for c in _CLASSES}},
-    later="adadelta adafactor adagrad adamax adamw ftrl lamb lion muon nadam rmsprop lossscaleoptimizer schedulefreeadamw",
+    later="adadelta adafactor adagrad adamax adamw ftrl lamb lion muon nadam rmsprop lossscaleoptimizer "
+    "schedulefreeadamw",
 )
 
 
@@ -32,8 +34,12 @@ def get(identifier: Any, argument: str = "optimizer") -> Any:
     if isinstance(identifier, dict):
         return deserialize(identifier)
     if isinstance(identifier, type) and issubclass(identifier, Optimizer):
-        raise TypeError(f"{argument} is the class {identifier.__name__}; make an object of it: {identifier.__name__}().")
-    raise TypeError(f"{argument} must be a name or an Optimizer, got {identifier!r} of type {type(identifier).__name__}.")
+        raise TypeError(
+            f"{argument} is the class {identifier.__name__}; make an object of it: {identifier.__name__}()."
+        )
+    raise TypeError(
+        f"{argument} must be a name or an Optimizer, got {identifier!r} of type {type(identifier).__name__}."
+    )
 
 
 def serialize(optimizer: Any) -> Any:

@@ -1,6 +1,7 @@
 """Adam."""
 
 import math
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,14 +21,15 @@ class Adam(Optimizer):
         In [0, 1).
     epsilon : float
         Added to the uncorrected ``sqrt(v)``, as in Keras.
-    amsgrad, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, \
+    amsgrad, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum,
+    ema_overwrite_frequency, \
 loss_scale_factor, gradient_accumulation_steps
         Keras's; not supported yet, so only their defaults pass.
     name : str, optional
     """
 
     native = "adam"
-    hypers = {
+    hypers: ClassVar = {
         "learning_rate": Hyper(0.001),
         "beta_1": Hyper(0.9, 0.0, 1.0),
         "beta_2": Hyper(0.999, 0.0, 1.0),
@@ -36,18 +38,40 @@ loss_scale_factor, gradient_accumulation_steps
     slots = ("momentum", "velocity")
 
     def __init__(
-        self, learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7, amsgrad=False, weight_decay=None,
-        clipnorm=None, clipvalue=None, global_clipnorm=None, use_ema=False, ema_momentum=0.99,
-        ema_overwrite_frequency=None, loss_scale_factor=None, gradient_accumulation_steps=None, name=None, **kwargs,
-    ):  # fmt: skip
+        self,
+        learning_rate=0.001,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-7,
+        amsgrad=False,
+        weight_decay=None,
+        clipnorm=None,
+        clipvalue=None,
+        global_clipnorm=None,
+        use_ema=False,
+        ema_momentum=0.99,
+        ema_overwrite_frequency=None,
+        loss_scale_factor=None,
+        gradient_accumulation_steps=None,
+        name=None,
+        **kwargs,
+    ):
         if amsgrad:
             raise NotImplementedError(f"Adam(amsgrad={amsgrad!r}): not in fastnn yet; leave it at False.")
         super().__init__(
-            learning_rate, name, weight_decay=weight_decay, clipnorm=clipnorm, clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm, use_ema=use_ema, ema_momentum=ema_momentum,
-            ema_overwrite_frequency=ema_overwrite_frequency, loss_scale_factor=loss_scale_factor,
-            gradient_accumulation_steps=gradient_accumulation_steps, **kwargs,
-        )  # fmt: skip
+            learning_rate,
+            name,
+            weight_decay=weight_decay,
+            clipnorm=clipnorm,
+            clipvalue=clipvalue,
+            global_clipnorm=global_clipnorm,
+            use_ema=use_ema,
+            ema_momentum=ema_momentum,
+            ema_overwrite_frequency=ema_overwrite_frequency,
+            loss_scale_factor=loss_scale_factor,
+            gradient_accumulation_steps=gradient_accumulation_steps,
+            **kwargs,
+        )
         self.amsgrad = False
         for key, value in (("beta_1", beta_1), ("beta_2", beta_2), ("epsilon", epsilon)):
             self._set(key, value)

@@ -66,8 +66,8 @@ _LATER: dict[str, Any] = {
 class Optimizer(Configured):
     """Base class of the optimizers.
 
-    Subclasses declare ``native`` (the name of the compiled update), ``hypers`` (what it reads), ``slots`` (arrays it keeps for
-    each weight) and `update`, the formula.
+    Subclasses declare ``native`` (the name of the compiled update), ``hypers`` (what it reads), ``slots``
+    (arrays it keeps for each weight) and `update`, the formula.
 
     Attributes
     ----------
@@ -85,24 +85,33 @@ class Optimizer(Configured):
         for key, off in _LATER.items():
             value = arguments.pop(key, off)
             if value != off and key != "ema_momentum" and not (value is None and off is False):
-                raise NotImplementedError(f"{type(self).__name__}({key}={value!r}): not in fastnn yet; leave it at {off!r}.")
+                raise NotImplementedError(
+                    f"{type(self).__name__}({key}={value!r}): not in fastnn yet; leave it at {off!r}."
+                )
             setattr(self, key, value)
         if arguments:
-            raise TypeError(f"{type(self).__name__} takes no argument {', '.join(map(repr, arguments))}.{_old_names(arguments)}")
+            raise TypeError(
+                f"{type(self).__name__} takes no argument "
+                f"{', '.join(map(repr, arguments))}.{_old_names(arguments)}"
+            )
         self.name = automatic(type(self).__name__) if name is None else check(name, type(self).__name__)
         self._hyper: dict[str, float] = {}
         self._engines: list[weakref.ref] = []
         self._set("learning_rate", learning_rate)
 
-    # What training reads -----------------------------------------------------------------------------------------------
+    # What training reads ------------------------------------------------------------------------------------
 
     def native_hypers(self) -> dict[str, float]:
         """Return the numbers for the compiled update, by name."""
         return dict(self._hyper)
 
+    def slots_used(self) -> tuple[str, ...]:
+        """Return the slots that the update needs with the present numbers."""
+        return self.slots
+
     @staticmethod
     def update(w, g, slots, step, hyper):
-        """Return (new weights, new slots) after step number ``step`` (from 1) with gradient ``g``, in NumPy."""
+        """Return (new weights, new slots) after step ``step``, counted from 1, with gradient ``g``."""
         raise NotImplementedError
 
     def bind(self, engine: Any) -> None:
@@ -119,7 +128,9 @@ class Optimizer(Configured):
         limits = self.hypers[name]
         if not limits.low <= value < limits.high:
             upper = "" if limits.high == math.inf else f" and below {limits.high:g}"
-            raise ValueError(f"{type(self).__name__}: {name} must be at least {limits.low:g}{upper}, got {value!r}.")
+            raise ValueError(
+                f"{type(self).__name__}: {name} must be at least {limits.low:g}{upper}, got {value!r}."
+            )
         self._hyper[name] = value
         for engine in self._bound():
             engine.set_hyper(name, value)
@@ -139,7 +150,7 @@ class Optimizer(Configured):
     def learning_rate(self, value: Any) -> None:
         self._set("learning_rate", value)
 
-    # Configuration -----------------------------------------------------------------------------------------------------
+    # Configuration ------------------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
         later = {key: getattr(self, key) for key in _LATER}
@@ -166,7 +177,9 @@ def hyper(name: str) -> Any:
 
 def _number(value: Any, what: str) -> float:
     if callable(value):
-        raise NotImplementedError(f"{what}={value!r}: schedules are not in fastnn yet; use a number, or a callback that assigns it.")
+        raise NotImplementedError(
+            f"{what}={value!r}: schedules are not in fastnn yet; use a number, or a callback that assigns it."
+        )
     try:
         number = float(value)
     except (TypeError, ValueError):

@@ -215,21 +215,17 @@ def test_out_and_in_place(name, dtype, isa, rng):
     same = z.copy()
     k.activation_forward(name, same, out=same)
     assert same_bits(same, a)
-    for target in (a.copy(), da.copy()):
-        got = k.activation_backward(
-            name,
-            target if np.array_equal(target, a) else a,
-            target if np.array_equal(target, da) else da,
-            out=target,
-        )
-        assert same_bits(got, dz)
+    same = da.copy()
+    assert same_bits(k.activation_backward(name, a, same, out=same), dz)
+    same = a.copy()
+    assert same_bits(k.activation_backward(name, same, da, out=same), dz)
 
 
 @pytest.mark.parametrize(
     ("call", "names"),
     [
         (lambda z: k.activation_forward("rleu", z), ["rleu", "relu", "softmax"]),
-        (lambda z: k.activation_forward(None, z), ["name"]),
+        (lambda z: k.activation_forward(None, z), ["None"]),
         (lambda z: k.activation_forward("relu", z, out=np.ones((2, 2))), ["out"]),
         (lambda z: k.activation_forward("relu", z, out=z.astype(np.float32)), ["out", "float32"]),
         (lambda z: k.activation_forward("relu", np.array([["a"]])), ["z"]),

@@ -1,7 +1,7 @@
 """Gradients of whole networks, every activation x every loss, against central differences in float64.
 
-A step of gradient descent with learning rate one moves every weight by its gradient. The difference quotient is
-that of the oracle's loss, which ``test_oracle.py`` checks, and that of the loss which the network reports.
+A step of gradient descent with learning rate one moves every weight by its gradient. The difference quotient
+is that of the oracle's loss, which ``test_oracle.py`` checks, or that of the loss which the network reports.
 """
 
 import numpy as np

@@ -130,7 +130,7 @@ def test_the_tables_hold_what_the_oracle_holds():
     """A new line in a table without a formula in the oracle is an untested line."""
     assert set(k.ACTIVATIONS) == set(oracle.ACTIVATIONS)
     assert set(k.LOSSES) == {name for name, _ in oracle.LOSSES}
-    assert set(k.METRICS) == set(oracle.METRICS)
+    assert set(k.METRICS) | set(k.LOSSES) == set(oracle.METRICS), "losses serve as metrics"
     assert set(k.OPTIMIZERS) == set(oracle.OPTIMIZERS)
     for table in (k.ACTIVATIONS, k.LOSSES, k.METRICS, k.OPTIMIZERS):
         assert isinstance(table, tuple)

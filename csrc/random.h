@@ -1,0 +1,79 @@
+/* Counter-based random numbers: a number is a function of its key and its counter, whoever asks for it. Integers only. */
+
+/* `group` counters side by side, so that the compiler may use vectors. */
+INLINE void P(philox_groups)(size_t group, uint64_t key, uint32_t first, const uint32_t *stream, size_t n, uint32_t *out)
+{
+    for (size_t i = 0; i < n; i += group) {
+        uint32_t c0[16], c1[16], c2[16], c3[16];
+        uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+        for (size_t l = 0; l < group; l++) {
+            c0[l] = first + (uint32_t)(i + l);
+            c1[l] = stream[0];
+            c2[l] = stream[1];
+            c3[l] = stream[2];
+        }
+        for (int round = 0; round < 10; round++) {
+            for (size_t l = 0; l < group; l++) {
+                uint64_t p0 = (uint64_t)0xD2511F53u * c0[l], p1 = (uint64_t)0xCD9E8D57u * c2[l];
+                uint32_t old1 = c1[l], old3 = c3[l];
+                c0[l] = (uint32_t)(p1 >> 32) ^ old1 ^ k0;
+                c1[l] = (uint32_t)p1;
+                c2[l] = (uint32_t)(p0 >> 32) ^ old3 ^ k1;
+                c3[l] = (uint32_t)p0;
+            }
+            k0 += 0x9E3779B9u;
+            k1 += 0xBB67AE85u;
+        }
+        for (size_t l = 0; l < group; l++) {
+            out[i + l] = c0[l];
+            out[n + i + l] = c1[l];
+            out[2 * n + i + l] = c2[l];
+            out[3 * n + i + l] = c3[l];
+        }
+    }
+}
+
+static void P(philox)(uint64_t key, uint32_t first, const uint32_t *stream, size_t n, uint32_t *out)
+{
+    if (n % 16 == 0)
+        P(philox_groups)(16, key, first, stream, n, out);
+    else
+        P(philox_groups)(1, key, first, stream, n, out);
+}
+
+/* Streams of random numbers of one key: the last word of the counter. */
+enum { P(STREAM_SHUFFLE) = 1 };
+
+static void P(permutation)(uint64_t key, uint64_t epoch, int64_t n, int64_t *out)
+{
+    enum { COUNTERS = 64, WORDS = 4 * COUNTERS };
+    uint32_t words[WORDS];
+    const uint32_t stream[3] = {(uint32_t)epoch, (uint32_t)(epoch >> 32), P(STREAM_SHUFFLE)};
+    uint32_t counter = 0;
+    /* a few rows need a few counters; the order of the words is a function of n alone */
+    const size_t counters = n <= 16 ? ((size_t)n + 3) / 4 : n <= 64 ? 16 : COUNTERS;
+    /* inside out: out[0..i] is a uniform permutation of 0..i. A word times i + 1 is off uniform by at most n / 2^32, so from 2^24
+       rows on, two words make one number. */
+    if (n <= (int64_t)1 << 24) {
+        for (int64_t i = 0; i < n; counter += COUNTERS) {
+            P(philox)(key, counter, stream, counters, words);
+            int64_t end = n - i < WORDS ? n : i + WORDS;
+            for (const uint32_t *word = words; i < end; i++, word++) {
+                int64_t j = (int64_t)((uint64_t)*word * (uint64_t)(i + 1) >> 32);
+                out[i] = out[j];
+                out[j] = i;
+            }
+        }
+        return;
+    }
+    for (int64_t i = 0; i < n; counter += COUNTERS) {
+        P(philox)(key, counter, stream, COUNTERS, words);
+        int64_t end = n - i < WORDS / 2 ? n : i + WORDS / 2;
+        for (const uint32_t *word = words; i < end; i++, word += 2) {
+            uint64_t wide = (uint64_t)word[0] << 32 | word[1];
+            int64_t j = (int64_t)((unsigned __int128)wide * (uint64_t)(i + 1) >> 64);
+            out[i] = out[j];
+            out[j] = i;
+        }
+    }
+}

@@ -1,0 +1,32 @@
+from typing import Any
+
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+
+def dense_forward(
+    x: ArrayLike,
+    w: ArrayLike,
+    b: ArrayLike | None = None,
+    activation: str = "linear",
+    *,
+    out: Array | None = None,
+    num_threads: int | None = None,
+) -> Array: ...
+def dense_backward(
+    x: ArrayLike,
+    w: ArrayLike,
+    dz: ArrayLike,
+    *,
+    dx: Array | None = None,
+    dw: Array | None = None,
+    db: Array | None = None,
+    need_dx: bool = True,
+    num_threads: int | None = None,
+) -> tuple[Array | None, Array, Array]: ...
+def activation_forward(
+    name: str, z: ArrayLike, *, out: Array | None = None, num_threads: int | None = None
+) -> Array: ...
+def activation_backward(
+    name: str, a: ArrayLike, da: ArrayLike, *, out: Array | None = None, num_threads: int | None = None
+) -> Array: ...
