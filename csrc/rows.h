@@ -78,12 +78,11 @@ static void P(transpose_matrix)(size_t rows, size_t cols, const void *src_, size
 #define POISON(bad, x) v_or(bad, v_mul(x, v_zero()))
 INLINE int P(poisoned)(vec bad)
 {
-    REAL lanes[LANES];
-    v_store(lanes, bad);
-    for (size_t i = 0; i < LANES; i++)
-        if (!(lanes[i] == 0))
-            return 1;
-    return 0;
+    vec lanes[SUM16_VECTORS];
+    lanes[0] = bad;
+    for (int l = 1; l < SUM16_VECTORS; l++)
+        lanes[l] = v_zero();
+    return !(v_sum16(lanes) == 0);
 }
 
 static int P(gather)(size_t rows, size_t n, const int64_t *index, const void *x_, size_t ldx, void *out_, size_t ldo)
@@ -113,11 +112,15 @@ static int P(gather_columns)(size_t rows, size_t n, const int64_t *index, const 
     const REAL *x = x_;
     REAL *out = out_;
     vec bad = v_zero();
-    for (size_t r = 0; r < rows; r++) {
-        const REAL *row = x + (index ? (size_t)index[r] : r) * ldx;
-        for (size_t j = 0; j < n; j++)
-            out[j * ldo + r] = row[j];
-    }
+    if (n == 1 && index)
+        for (size_t r = 0; r < rows; r++)
+            out[r] = x[(size_t)index[r] * ldx];
+    else
+        for (size_t r = 0; r < rows; r++) {
+            const REAL *row = x + (index ? (size_t)index[r] : r) * ldx;
+            for (size_t j = 0; j < n; j++)
+                out[j * ldo + r] = row[j];
+        }
     for (size_t j = 0; j < n; j++)
         FOR_LANES(r, m) { bad = POISON(bad, v_load_n(out + j * ldo + r, m)); }
     return P(poisoned)(bad);

@@ -77,7 +77,9 @@ class Compiled:
     def config(self) -> dict[str, Any]:
         """Return the arguments in Keras's serialised form."""
         loss = self.loss if isinstance(self.loss, str) else losses.serialize(losses.get(self.loss))
-        names = self.metrics and [m if isinstance(m, str) else metrics.serialize(m) for m in self.metrics]
+        names = self.metrics and [
+            m if isinstance(m, str) else metrics.serialize(metrics.get(m)) for m in self.metrics
+        ]
         return {
             "optimizer": optimizers.serialize(self.optimizer),
             "loss": loss,

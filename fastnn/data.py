@@ -40,6 +40,8 @@ def rows(x: Any, argument: str, dtype: np.dtype, columns: int | None = None, lay
         a = a[0]
     if a.ndim == 1 and columns == 1:
         a = a.reshape(-1, 1)
+    if a.ndim:
+        _require_rows(a, argument)
     owner = "the model" if layer is None else f"layer {layer.name!r}"
     expected = "(rows, columns)" if columns is None else f"(rows, {columns})"
     if a.ndim == 1:
@@ -55,7 +57,6 @@ def rows(x: Any, argument: str, dtype: np.dtype, columns: int | None = None, lay
         )
     if a.shape[1] == 0:
         raise ValueError(f"{argument} has no columns, shape {a.shape}.")
-    _require_rows(a, argument)
     return contiguous(a, dtype)
 
 
@@ -226,7 +227,7 @@ def array(value: Any, argument: str) -> np.ndarray:
         return _numbers(value, argument, names)
     if kind in "US":
         some = "".join(f" ({v!r} ...)" for v in value.reshape(-1)[:1].tolist())
-        raise TypeError(f"{argument} holds text{some}, but must hold numbers.{_LABELS}")
+        raise TypeError(f"{argument} holds text{some}, but must hold numbers.{_encoding(argument)}")
     if kind == "V" and value.dtype.names is None:  # bfloat16 and its like
         try:
             return value.astype(np.float32)
@@ -238,7 +239,11 @@ def array(value: Any, argument: str) -> np.ndarray:
     )
 
 
-_LABELS = " For labels, np.unique(labels, return_inverse=True) gives class numbers."
+def _encoding(argument: str) -> str:
+    """Return what to do about text."""
+    if argument.endswith("y"):
+        return f" np.unique({argument[-1]}, return_inverse=True)[1] makes class numbers of labels."
+    return " Encode text as numbers first."
 
 
 def _refuse(value: Any, argument: str) -> None:
@@ -298,7 +303,7 @@ def _numbers(a: np.ndarray, argument: str, names: Any) -> np.ndarray:
             where += f", column {names[place[1]]!r}" if names is not None else f", column {place[1]}"
         if v is None or type(v).__name__ in ("NAType", "NaTType"):
             raise ValueError(f"{argument} has a missing value in {where}; fill it or leave the row out.")
-        labels = _LABELS if isinstance(v, str) else ""
+        labels = _encoding(argument) if isinstance(v, str) else ""
         raise TypeError(
             f"{argument} holds {v!r} of type {type(v).__name__} in {where}, but must hold numbers.{labels}"
         )

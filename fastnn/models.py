@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import data, losses, metrics, optimizers, progress, seeds
-from fastnn.callbacks import CallbackList, check_callbacks
+from fastnn.callbacks import CallbackList, EarlyStopping, check_callbacks
 from fastnn.compiling import Compiled, Native
 from fastnn.engine import Engine
 from fastnn.history import History
@@ -265,6 +265,9 @@ class Sequential(Model):
             },
         )
         calls = check_callbacks(callbacks)
+        for call in calls:
+            if isinstance(call, EarlyStopping):
+                call.direction(self)  # raises where that cannot be told
         with self._alone("fit"):
             self._refuse_frozen()
             train = self._data(native, x, y, sample_weight)

@@ -14,8 +14,10 @@ def _figure(columns: int) -> Any:
     import sys
 
     size = (max(4.8 * columns, 6.4), 4.2)
-    if "matplotlib.pyplot" in sys.modules:  # the user draws interactively: let it be found by plt.show()
-        return sys.modules["matplotlib.pyplot"].figure(figsize=size, layout="constrained")
+    if "matplotlib.pyplot" in sys.modules or "ipykernel" in sys.modules:
+        from matplotlib import pyplot  # so that plt.show() finds the figure, and a notebook shows it
+
+        return pyplot.figure(figsize=size, layout="constrained")
     return Figure(figsize=size, layout="constrained")
 
 

@@ -67,7 +67,7 @@ def _widths(line_length: int | None, header: list[str], rows: list[list[str]]) -
     """Share the line out as Keras does, but never cut anything off."""
     length = line_length or min(88, terminal_width() - 4)
     room = length - len(header) - 1
-    shares = [0.46, 0.33, 0.21] if len(header) == 3 else [0.41, 0.29, 0.18, 0.12]
+    shares = [0.46, 0.335, 0.205] if len(header) == 3 else [0.41, 0.29, 0.18, 0.12]
     needed = [max(len(row[i]) for row in [header, *rows]) + 2 for i in range(len(header))]
     wanted = [math.floor(room * share) for share in shares]
     wanted[2] += room - sum(wanted)

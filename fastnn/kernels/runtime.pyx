@@ -244,8 +244,11 @@ cdef int automatic_limit() noexcept nogil:
 cdef int cores_allowed() noexcept nogil:
     return allowed_cores
 
-# A second thread pays when its share of a step outlasts two barriers and the cold caches: measured, about 10 us at 50 GFLOP/s.
-cdef double OPERATIONS_A_THREAD = 5e5
+# A second thread pays when its share of a call outlasts waking it: about 50 us at 50 GFLOP/s.
+cdef double OPERATIONS_A_THREAD = 2e6
+
+cdef bint threads_are_set() noexcept nogil:
+    return explicit_threads > 0
 
 cdef int threads_for(double operations, Py_ssize_t shares, int requested) noexcept nogil:
     cdef int n = requested if requested > 0 else explicit_threads

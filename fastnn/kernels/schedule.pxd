@@ -54,7 +54,6 @@ cdef struct Run:
     fnn_barrier barrier
     int *bad                  # what each thread found not finite in its rows
     int team
-    int requested
     bint sums                 # gradients by blocks of rows (PHASE_ROWS_SUMS), not by tiles
     Py_ssize_t batch
     Py_ssize_t block          # rows of the workspace that belong to each thread where it works by blocks
@@ -79,11 +78,12 @@ cdef struct Run:
     Status status
     int bad_found
     Py_ssize_t epochs_wanted
+    double work_done          # rows, a trained one counting as three
     double deadline
     double checked
     Py_ssize_t check_every
     Py_ssize_t check_in
 
 cdef int decide(Run *run) noexcept nogil
-cdef void start_call(Run *run, Py_ssize_t epochs, double seconds) noexcept nogil
+cdef void start_call(Run *run, Py_ssize_t epochs) noexcept nogil
 cdef void means(const Run *run, Py_ssize_t rows, double *out) noexcept nogil

@@ -23,11 +23,10 @@ from fastnn.kernels.schedule cimport (
 )
 
 
-cdef void start_call(Run *run, Py_ssize_t epochs, double seconds) noexcept nogil:
-    """Prepare for at most so many further epochs, and about so many seconds."""
+cdef void start_call(Run *run, Py_ssize_t epochs) noexcept nogil:
+    """Prepare for at most so many further epochs; ``run.deadline`` is the caller's to set."""
     run.epochs_wanted = min(run.epoch + epochs, run.epochs)
     run.checked = clock()
-    run.deadline = run.checked + seconds
     run.check_every = 1
     run.check_in = 1
     run.pending = False
@@ -106,6 +105,7 @@ cdef void account(Run *run) noexcept nogil:
         return
     add_values(run)
     run.position += run.next.rows
+    run.work_done += run.next.rows if run.validating else 3 * run.next.rows
     if run.validating:
         if run.position == run.validation.rows:
             end_epoch(run)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from fastnn import activations, constraints, initializers, regularizers
+from fastnn.kernels import dense_forward
 from fastnn.layers.layer import KerasTensor, Layer, Shape, standard_shape
 from fastnn.variables import Variable
 
@@ -198,8 +199,6 @@ quantization_config : None
         return [(self.units, self.activation.name, self.use_bias)]
 
     def call(self, x):
-        from fastnn.kernels import dense_forward
-
         return dense_forward(
             x, self.kernel.value, None if self.bias is None else self.bias.value, self.activation.name
         )

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import constraints, initializers, regularizers
+from fastnn import constraints, data, initializers, regularizers
 from fastnn.config import standard_dtype
 from fastnn.names import automatic, check
 from fastnn.registry import Configured
@@ -146,8 +146,6 @@ class Layer(Configured):
 
     def __call__(self, x: Any) -> np.ndarray:
         """Return the layer's output for rows ``x``, building it first if need be."""
-        from fastnn import data
-
         if isinstance(x, KerasTensor):
             raise NotImplementedError("Functional graphs of layers are not supported: use Sequential([...]).")
         x = data.rows(x, "x", np.dtype(self.dtype))
