@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.data import require_finite
 from fastnn.kernels.network import Network
 from fastnn.kernels.training import Training
 from fastnn.variables import STATE, Variable
@@ -125,8 +124,7 @@ class Engine:
         try:
             training.run(1, math.inf)
         except ValueError:
-            for name, a in zip(part._fields, part, strict=True):
-                require_finite(a, name)
+            part.require_finite()
             raise
         finally:
             training.close()

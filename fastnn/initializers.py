@@ -14,8 +14,7 @@ import numpy as np
 from fastnn import seeds
 from fastnn.config import standard_dtype
 from fastnn.names import snake_case
-from fastnn.registry import Configured, Registry
-from fastnn.registry import serialize as _serialize
+from fastnn.registry import Configured, Registry, serialize as _serialize
 
 __all__ = [
     "Constant",

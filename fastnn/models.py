@@ -15,7 +15,7 @@ from fastnn.compiling import Compiled, Native
 from fastnn.engine import Engine
 from fastnn.history import History
 from fastnn.hooks import PREDICT_HOOKS
-from fastnn.layers.layer import KerasTensor, Shape
+from fastnn.layers.layer import KerasTensor
 from fastnn.stack import Stack
 from fastnn.summary import summary
 from fastnn.training_loop import BATCH_SIZE, Data, Fit, evaluate, settings, whole
@@ -346,7 +346,8 @@ class Sequential(Model):
         began = time.perf_counter()
         calls = self._called(callbacks, len(part.x), size, level)
         found = evaluate(engine, part, size, calls, self)
-        _explain(found["loss"], part)
+        if not math.isfinite(found["loss"]):
+            part.require_finite()
         if level:
             bar = progress.Progress(level, 1, -(-len(part.x) // size))
             bar.end(0, time.perf_counter() - began, dict(sorted(found.items())))
@@ -359,7 +360,8 @@ class Sequential(Model):
         native = self._native("test_on_batch")
         part = self._data(native, x, y, sample_weight)
         values = self._ready(part.x.shape[1], True).net.evaluate(*part).tolist()
-        _explain(values[0], part)
+        if not math.isfinite(values[0]):
+            part.require_finite()
         return _result(native, values, return_dict)
 
     def predict(
@@ -468,18 +470,14 @@ class Sequential(Model):
             )
         x, y, weight = (*given, None) if len(given) == 2 else given
         part = self._data(native, x, y, weight, "validation_data: ", columns)
-        for name, a in zip(Data._fields, part, strict=True):
-            data.require_finite(a, f"validation_data: {name}")
+        part.require_finite("validation_data: ")
         return part
 
     def _units(self) -> int:
         """Return the number of outputs, whether the model is built or not."""
         if not self._stack:
             raise ValueError(f"Model {self.name!r} has no layers; add some first.")
-        shape: Shape = (None, None) if self._input is None else self._input.batch_shape
-        for layer in self._stack:
-            shape = layer.compute_output_shape(shape)
-        units = shape[-1]
+        units = self._shape_above()[-1]
         assert units is not None
         return units
 
@@ -588,13 +586,6 @@ def _share(value: Any) -> float:
     if not 0 <= value < 1:
         raise ValueError(f"validation_split must be at least 0 and below 1, got {value!r}.")
     return float(value)
-
-
-def _explain(loss: float, part: Data) -> None:
-    """Raise where the data are why a loss is not finite."""
-    if not math.isfinite(loss):
-        for name, a in zip(Data._fields, part, strict=True):
-            data.require_finite(a, name)
 
 
 def _result(native: Native, values: Any, return_dict: bool) -> Any:

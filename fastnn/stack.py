@@ -44,8 +44,13 @@ class Stack(Layer):
 
     def add(self, layer: Any, rebuild: bool = True) -> None:
         """Put a layer on top of the stack; with a known number of columns it is built at once."""
-        self._append(layer)
-        self._build_if_known()
+        before = self._input, list(self._stack)
+        try:
+            self._append(layer)
+            self._build_if_known()
+        except BaseException:
+            self._input, self._stack = before
+            raise
 
     def pop(self, rebuild: bool = True) -> Layer:
         """Take the last layer off the stack and return it."""
@@ -94,27 +99,23 @@ class Stack(Layer):
                 f"Layer {layer.name!r} has dtype {layer.dtype}, but the layers before it have {dtype}; all "
                 "must have the same."
             )
-        if self._input is None and not self._stack:
+        given = self._input
+        if given is None and not self._stack:
             if layer.input_shape_argument is not None:
-                self._input = InputLayer(layer.input_shape_argument, dtype=dtype)
+                given = InputLayer(layer.input_shape_argument, dtype=dtype)
             elif layer.built and layer.input_shape is not None:  # shared with another model
-                self._input = InputLayer(batch_shape=layer.input_shape, dtype=dtype)
-        if self._input is not None:
-            shape = (
-                self._stack[-1].compute_output_shape(self._shape_below())
-                if self._stack
-                else self._input.batch_shape
-            )
-            layer.check_input(shape)
+                given = InputLayer(batch_shape=layer.input_shape, dtype=dtype)
+        if given is not None:
+            layer.check_input(self._shape_above() if self._stack else given.batch_shape)
+        self._input = given
         self._stack.append(layer)
         self.built = False
         self._changed()
 
-    def _shape_below(self) -> Shape:
-        """Return the shape that the last layer takes."""
-        assert self._input is not None
-        shape = self._input.batch_shape
-        for layer in self._stack[:-1]:
+    def _shape_above(self) -> Shape:
+        """Return the shape that the last layer returns, with None for what is not known yet."""
+        shape: Shape = (None, None) if self._input is None else self._input.batch_shape
+        for layer in self._stack:
             shape = layer.compute_output_shape(shape)
         return shape
 
@@ -122,19 +123,23 @@ class Stack(Layer):
         """Create the weights for inputs of shape ``(None, columns)``."""
         if not self._stack:
             raise ValueError(f"Model {self.name!r} has no layers; add some before it is built.")
-        if input_shape is None:
-            if self._input is None:
-                raise ValueError("build needs input_shape=(None, columns).")
-        else:
+        known = self._input
+        if input_shape is not None:
             shape = standard_shape(input_shape, "input_shape")
-            if self._input is not None and shape[1:] != self._input.batch_shape[1:]:
+            if known is not None and shape[1:] != known.batch_shape[1:]:
                 raise ValueError(
-                    f"Model {self.name!r} takes inputs of shape {self._input.batch_shape}, not {shape}."
+                    f"Model {self.name!r} takes inputs of shape {known.batch_shape}, not {shape}."
                 )
-            if self._input is None:
+            if known is None:
                 self._stack[0].check_input(shape)
                 self._input = InputLayer(batch_shape=(None, *shape[1:]), dtype=self._stack[0].dtype)
-        self._build_if_known()
+        elif known is None:
+            raise ValueError("build needs input_shape=(None, columns).")
+        try:
+            self._build_if_known()
+        except BaseException:
+            self._input = known
+            raise
 
     def _build_if_known(self) -> None:
         if self._input is None or not self._stack:
@@ -173,7 +178,7 @@ class Stack(Layer):
     @property
     def output_shape(self) -> Shape:
         self._known_input("output_shape")
-        return self._stack[-1].compute_output_shape(self._shape_below()) if self._stack else self.input_shape
+        return self._shape_above()
 
     @property
     def inputs(self) -> list[KerasTensor]:

@@ -16,6 +16,7 @@ from fastnn.callbacks import CallbackList, EarlyStopping, warn_not_there
 from fastnn.engine import Engine
 from fastnn.history import History
 from fastnn.hooks import BATCH_HOOKS, EPOCH_HOOKS, TEST_HOOKS, Callback
+from fastnn.kernels.training import Training
 
 # Seconds of a native call, after which signals, progress and other threads get their turn.
 SLICE = 0.05
@@ -32,6 +33,11 @@ class Data(NamedTuple):
     def slice(self, start: int, stop: int) -> "Data":
         weight = self.sample_weight
         return Data(self.x[start:stop], self.y[start:stop], weight if weight is None else weight[start:stop])
+
+    def require_finite(self, prefix: str = "") -> None:
+        """Raise where the first NaN or infinity is; ``prefix`` goes before the array's name."""
+        for name, a in zip(self._fields, self, strict=True):
+            data.require_finite(a, prefix + name)
 
 
 class Settings(NamedTuple):
@@ -144,9 +150,6 @@ class Fit:
             self._start(self.settings.first)
             try:
                 logs = self._epochs() if self.by_epoch else self._many_epochs()
-            except ValueError:
-                self._name_the_place()
-                raise
             finally:
                 self._end()
         callbacks.on_train_end(logs)
@@ -157,8 +160,6 @@ class Fit:
     # The native training -----------------------------------------------------------------------------------
 
     def _start(self, epoch: int) -> None:
-        from fastnn.kernels.training import Training
-
         settings = self.settings
         self.engine.begin()
         self.training = Training(
@@ -180,7 +181,13 @@ class Fit:
     def _call(self, epochs: int, seconds: float) -> None:
         if self.engine.stale:
             self.adopt()
-        self.training.run(epochs, seconds)
+        try:
+            self.training.run(epochs, seconds)
+        except ValueError:  # NaN or infinity among the rows: say where
+            self.train.require_finite("")
+            if self.validation is not None:
+                self.validation.require_finite("validation_data: ")
+            raise
         self.engine.published()
 
     def adopt(self) -> None:
@@ -209,12 +216,6 @@ class Fit:
             self._tell_stopping()
         if self.bar is not None:
             self.bar.close()
-
-    def _name_the_place(self) -> None:
-        """The native call found NaN or infinity while gathering rows: raise where it is."""
-        for words, part in (("", self.train), ("validation_data: ", self.validation)):
-            for name, a in zip(Data._fields, part or (), strict=False):
-                data.require_finite(a, words + name)
 
     # Many epochs a call -------------------------------------------------------------------------------------
 

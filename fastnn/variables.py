@@ -2,9 +2,8 @@
 
 Training changes a network's packed weights, thousands of times a second; a Variable is only told that the
 network is its home now, and fetches the value when somebody reads it. Several models may share Variables
-(``Sequential(model.layers[:-1])``):
-whoever changes one marks the other networks that use it as stale, which costs them a look at a flag before
-each use.
+(``Sequential(model.layers[:-1])``): whoever changes one marks the other networks that use it as stale, which
+costs them a look at a flag before each use.
 """
 
 import threading
@@ -66,7 +65,10 @@ class Variable(NDArrayOperatorsMixin):
     def convert(self, value: Any) -> np.ndarray:
         """Return ``value`` as an array that can replace this variable's, or raise what is wrong with it."""
         try:
-            array = np.array(value, dtype=self.dtype, order="C")
+            array = np.asarray(value)
+            if array.dtype.kind not in "fiubO":
+                raise TypeError(f"its dtype is {array.dtype}")
+            array = np.array(array, dtype=self.dtype, order="C")
         except (TypeError, ValueError) as error:
             raise type(error)(f"{self.path}: the new value is not an array of numbers ({error}).") from None
         if array.shape != self.shape:

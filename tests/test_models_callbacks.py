@@ -256,6 +256,20 @@ def test_early_stopping_natively_and_in_python_agree(options, rng):
     assert results[0] == results[1]
 
 
+def test_early_stopping_counts_epochs_from_the_initial_one(rng):
+    make, data = problem(rng)
+    results = []
+    for kind in (EarlyStopping, InPython):
+        for initial in (0, 20):
+            stopping = kind(patience=2, start_from_epoch=25, restore_best_weights=True)
+            model = make()
+            epochs = model.fit(**{**data, "initial_epoch": initial}, callbacks=[stopping]).epoch
+            assert epochs[0] == initial
+            assert stopping.best_epoch >= 25
+            results.append((initial, epochs, state(model), stopping.stopped_epoch, stopping.best_epoch))
+    assert results[:2] == results[2:]
+
+
 def test_early_stopping_stops_and_restores(rng):
     make, data = problem(rng)
     free = make().fit(**data).history["val_loss"]

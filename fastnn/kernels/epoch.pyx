@@ -7,7 +7,17 @@ from cython.parallel cimport parallel, threadid
 from libc.stdint cimport uint64_t
 
 from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_barrier_wait, fnn_flag_get, fnn_flag_set
-from fastnn.kernels.plan cimport COLUMN_ALIGN, SUM_ROWS, Plan, Source, share
+from fastnn.kernels.plan cimport (
+    COLUMN_ALIGN,
+    PHASE_ROWS,
+    PHASE_ROWS_SUMS,
+    PHASE_SUMS_TILES,
+    SUM_ROWS,
+    PhaseKind,
+    Plan,
+    Source,
+    share,
+)
 from fastnn.kernels.rows cimport rows_pass
 from fastnn.kernels.runtime cimport clock, float_flush, float_restore, real, spins_for
 from fastnn.kernels.schedule cimport ACTION_RETURN, ACTION_TRAIN, Run, Step, decide
@@ -19,14 +29,13 @@ cdef extern from "Python.h":
 
 cdef enum:
     TILES_A_LOOK = 16
-    IN_ROWS = 1                # in which phase a step was interrupted: the value of the barrier's flag
-    IN_TILES = 2
 
 cdef double LOOK_SECONDS = 0.04  # between two looks for signals within one long step
 
 
 cdef bint interrupted(Run *run, int thread, int phase) noexcept nogil:
-    # A look for signals in the middle of a long step; Python runs only if one has come.
+    # A look for signals in the middle of a long step; Python runs only if one has come. The flag says in which phase it was found,
+    # so that a thread that is still entering that phase does not leave the step before the others.
     cdef double now
     if fnn_flag_get(&run.barrier):
         return True
@@ -39,38 +48,38 @@ cdef bint interrupted(Run *run, int thread, int phase) noexcept nogil:
     with gil:
         if look_for_signals() == 0:
             return False
-    fnn_flag_set(&run.barrier, phase)
+    fnn_flag_set(&run.barrier, phase + 1)
     return True
 
 
-cdef void rows_share(Run *run, const Step *step, real *work, real *weights, real *transposed, int thread, int team) noexcept nogil:
-    # PHASE_ROWS or PHASE_ROWS_SUMS: this thread's rows, at most SUM_ROWS between two looks for signals
-    cdef bint train = step.action == ACTION_TRAIN, by_block = run.sums and train
+cdef void rows_share(Run *run, const Step *step, int phase, bint sums, real *work, real *weights, real *transposed, int thread,
+                     int team) noexcept nogil:
+    # this thread's rows, at most SUM_ROWS between two looks for signals
+    cdef bint train = step.action == ACTION_TRAIN
     cdef const Source *source = &run.train if train else &run.validation
-    cdef Py_ssize_t first, last, n, at, group
-    group = SUM_ROWS if by_block else COLUMN_ALIGN
-    first = share(step.rows, thread, team, group)
-    last = share(step.rows, thread + 1, team, group)
+    cdef Py_ssize_t group = SUM_ROWS if sums else COLUMN_ALIGN
+    cdef Py_ssize_t first = share(step.rows, thread, team, group), last = share(step.rows, thread + 1, team, group), n, at
     run.bad[thread] = 0
     while first < last:
         n = min(<Py_ssize_t>SUM_ROWS, last - first)
+        # a training step without sums keeps all its rows for the tiles; all else works in the thread's own rows
+        at = first if train and not sums else thread * run.block
         if not train:
             n = min(n, run.block)
-        at = first if train and not by_block else thread * run.block
         run.bad[thread] |= rows_pass(run.plan, run.space, run.objective, work, weights, transposed, source, step.start + first, at, n,
                                      first, step.scale, train, thread)
-        if by_block:
+        if sums:
             block_gradients(run.plan, work, at, n, work + run.space.partials + first // SUM_ROWS * run.plan.parameters)
         first += n
-        if first < last and interrupted(run, thread, IN_ROWS):
+        if first < last and interrupted(run, thread, phase):
             return
 
 
-cdef void tiles_share(Run *run, const Step *step, real *work, real *parameters, real *transposed, Py_ssize_t first, Py_ssize_t last,
-                      int thread) noexcept nogil:
-    # PHASE_TILES or PHASE_SUMS_TILES: this thread's tiles
+cdef void tiles_share(Run *run, const Step *step, int phase, bint sums, real *work, real *parameters, real *transposed,
+                      Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
+    # this thread's tiles, a few between two looks for signals
     cdef real h[FNN_HYPER_MAX]
-    cdef Py_ssize_t blocks = (step.rows + SUM_ROWS - 1) // SUM_ROWS if run.sums else 0, n
+    cdef Py_ssize_t blocks = (step.rows + SUM_ROWS - 1) // SUM_ROWS if sums else 0, n
     cdef int i
     for i in range(FNN_HYPER_MAX):
         h[i] = <real>step.h[i]
@@ -78,8 +87,16 @@ cdef void tiles_share(Run *run, const Step *step, real *work, real *parameters, 
         n = min(<Py_ssize_t>TILES_A_LOOK, last - first)
         tiles_pass(run.plan, run.space, &run.optimizer, work, parameters, transposed, h, step.rows, blocks, first, first + n, thread)
         first += n
-        if first < last and interrupted(run, thread, IN_TILES):
+        if first < last and interrupted(run, thread, phase):
             return
+
+
+cdef bint cut_short(Run *run, int phase, int team) noexcept nogil:
+    # after a barrier: whether the step ends with this phase, for all threads alike
+    cdef int other, bad = 0
+    for other in range(team):
+        bad |= run.bad[other]
+    return bad != 0 or fnn_flag_get(&run.barrier) == phase + 1
 
 
 cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept nogil:
@@ -87,7 +104,8 @@ cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept 
     cdef real *transposed = work + run.space.transposed
     cdef Py_ssize_t first, last
     cdef Step step
-    cdef int spins = spins_for(team), other, bad
+    cdef PhaseKind kind
+    cdef int spins = spins_for(team), phase, phases
     cdef uint64_t state = float_flush()
     tile_range(run.plan, thread, team, &first, &last)
     if thread == 0:
@@ -99,16 +117,19 @@ cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept 
         step = run.next
         if step.action == ACTION_RETURN:
             break
-        rows_share(run, &step, work, parameters, transposed, thread, team)
-        fnn_barrier_wait(&run.barrier, team, spins)
-        if fnn_flag_get(&run.barrier) == IN_ROWS:  # set before the barrier, so all see it; IN_TILES waits for the next step
-            break
-        if step.action == ACTION_TRAIN:
-            bad = 0
-            for other in range(team):
-                bad |= run.bad[other]
-            if bad == 0:
-                tiles_share(run, &step, work, parameters, transposed, first, last, thread)
+        phases = run.phases if step.action == ACTION_TRAIN else 1
+        for phase in range(phases):
+            if phase > 0:
+                fnn_barrier_wait(&run.barrier, team, spins)
+                if cut_short(run, phase - 1, team):
+                    break
+            kind = run.phase[phase] if step.action == ACTION_TRAIN else PHASE_ROWS
+            if kind == PHASE_ROWS or kind == PHASE_ROWS_SUMS:
+                rows_share(run, &step, phase, kind == PHASE_ROWS_SUMS, work, parameters, transposed, thread, team)
+            else:
+                tiles_share(run, &step, phase, kind == PHASE_SUMS_TILES, work, parameters, transposed, first, last, thread)
+        if phases == 1:
+            fnn_barrier_wait(&run.barrier, team, spins)  # thread 0 reads all rows' values next
     float_restore(state)
 
 

@@ -11,15 +11,13 @@ cdef enum:
     SUM_ROWS = 256        # sums over rows are taken in blocks of so many
     TILE_BLOCK = 48       # rows of a weight panel that one job of the tile phase handles: a multiple of every tile and vector
     COLUMN_ALIGN = 16
+    MAX_PHASES = 8
 
 cdef enum PhaseKind:
     PHASE_ROWS            # each thread: strips of rows, forward, loss, backward
     PHASE_ROWS_SUMS       # each thread: blocks of SUM_ROWS rows, and at once the weight gradients of each block
     PHASE_TILES           # each thread: gradients of weight tiles over the batch, and the optimizer
     PHASE_SUMS_TILES      # each thread: adds the blocks' gradients of its tiles, and the optimizer
-
-cdef struct Phase:
-    PhaseKind kind
 
 # A matrix of activations or deltas in the workspace: element (r, j) at offset + r * row + j * step.
 # Row-major (step 1) behind a wide layer: column `units` holds 1, which multiplies the bias, the rest of the row 0.

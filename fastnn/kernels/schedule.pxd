@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_barrier
-from fastnn.kernels.plan cimport MAX_COLUMNS, Objective, Optimizer, Plan, Source, Space
+from fastnn.kernels.plan cimport MAX_COLUMNS, MAX_PHASES, Objective, Optimizer, PhaseKind, Plan, Source, Space
 
 cdef enum Action:
     ACTION_TRAIN
@@ -54,7 +54,8 @@ cdef struct Run:
     fnn_barrier barrier
     int *bad                  # what each thread found not finite in its rows
     int team
-    bint sums                 # gradients by blocks of rows (PHASE_ROWS_SUMS), not by tiles
+    PhaseKind phase[MAX_PHASES]  # of a training step; an evaluation is one PHASE_ROWS
+    int phases
     Py_ssize_t batch
     Py_ssize_t block          # rows of the workspace that belong to each thread where it works by blocks
     # progress

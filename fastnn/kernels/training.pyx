@@ -11,7 +11,16 @@ from fastnn.kernels.csrc cimport fnn_barrier_init
 from fastnn.kernels.epoch cimport prepare, run_team
 from fastnn.kernels.network cimport Network, State
 from fastnn.kernels.pace cimport Pace, choose, record, slice_seconds, start_pace
-from fastnn.kernels.plan cimport COLUMN_ALIGN, SUM_ROWS, Source, round_up
+from fastnn.kernels.plan cimport (
+    COLUMN_ALIGN,
+    PHASE_ROWS,
+    PHASE_ROWS_SUMS,
+    PHASE_SUMS_TILES,
+    PHASE_TILES,
+    SUM_ROWS,
+    Source,
+    round_up,
+)
 from fastnn.kernels.runtime cimport Arena, clock, threads_are_set, threads_for
 from fastnn.kernels.schedule cimport STATUS_BAD_DATA, STATUS_DIVERGED, STATUS_RUNNING, STATUS_STOPPED, Run, means, start_call
 from fastnn.kernels.workspace cimport Workspace
@@ -79,6 +88,7 @@ cdef class Training:
         cdef Run *run = &self.run_state
         cdef Py_ssize_t blocks = 0, capacity, rows
         cdef int threads
+        cdef bint sums = False
         if network.compiled is None:
             raise RuntimeError("compile the network before training it")
         if batch_size < 1:
@@ -94,14 +104,17 @@ cdef class Training:
         threads = threads_for(network.plan.operations * run.batch * STEP_ADVANTAGE, (run.batch + 15) // 16, num_threads)
         if run.batch > SUM_ROWS:
             blocks = (run.batch + SUM_ROWS - 1) // SUM_ROWS
-            run.sums = blocks >= BLOCKS_A_THREAD * threads and blocks * network.plan.parameters * network.itemsize <= PARTIALS_BYTES
+            sums = blocks >= BLOCKS_A_THREAD * threads and blocks * network.plan.parameters * network.itemsize <= PARTIALS_BYTES
+        run.phase[0] = PHASE_ROWS_SUMS if sums else PHASE_ROWS
+        run.phase[1] = PHASE_SUMS_TILES if sums else PHASE_TILES
+        run.phases = 2
         run.block = 0
         if validation is not None:
             run.block = min(<Py_ssize_t>SUM_ROWS, round_up((run.validation.rows + threads - 1) // threads, COLUMN_ALIGN))
-        if run.sums:
+        if sums:
             run.block = SUM_ROWS
-        capacity = max(threads * run.block, 0 if run.sums else run.batch)
-        self.space = network.workspace(capacity, threads, max(run.batch, threads * run.block), blocks if run.sums else 0, True)
+        capacity = max(threads * run.block, 0 if sums else run.batch)
+        self.space = network.workspace(capacity, threads, max(run.batch, threads * run.block), blocks if sums else 0, True)
         self.state = network.copy_state(network.state)
         self.log_array = np.zeros((epochs, network.objective.columns * (2 if validation is not None else 1)))
         self.bad = np.zeros(threads, np.intc)

@@ -4,8 +4,7 @@ from typing import Any
 
 from fastnn.layers.core import Dense, Input, InputLayer
 from fastnn.layers.layer import Layer
-from fastnn.registry import Registry
-from fastnn.registry import serialize as _serialize
+from fastnn.registry import Registry, serialize as _serialize
 
 __all__ = ["Dense", "Input", "InputLayer", "Layer", "deserialize", "serialize"]
 

@@ -117,7 +117,11 @@ class Layer(Configured):
             return
         self.check_input(tuple(input_shape))
         self.path = f"{parent}/{self.name}" if parent else self.name
-        self.build(tuple(input_shape))
+        try:
+            self.build(tuple(input_shape))
+        except BaseException:
+            self._weights = []
+            raise
         self._input_shape = tuple(input_shape)
         self.built = True
 

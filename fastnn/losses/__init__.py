@@ -18,8 +18,7 @@ from fastnn.losses.functions import (
     mean_squared_error,
     sparse_categorical_crossentropy,
 )
-from fastnn.registry import Registry
-from fastnn.registry import serialize as _serialize
+from fastnn.registry import Registry, serialize as _serialize
 
 __all__ = [
     "BinaryCrossentropy",

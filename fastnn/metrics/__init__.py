@@ -23,15 +23,12 @@ from fastnn.metrics.classes import (
 )
 from fastnn.metrics.functions import (
     TABLE as TABLE,
-)
-from fastnn.metrics.functions import (
     binary_accuracy,
     categorical_accuracy,
     sparse_categorical_accuracy,
 )
 from fastnn.names import snake_case
-from fastnn.registry import Registry
-from fastnn.registry import serialize as _serialize
+from fastnn.registry import Registry, serialize as _serialize
 
 __all__ = [
     "BinaryAccuracy",

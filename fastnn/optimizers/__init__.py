@@ -5,8 +5,7 @@ from typing import Any
 from fastnn.optimizers.adam import Adam
 from fastnn.optimizers.optimizer import Optimizer
 from fastnn.optimizers.sgd import SGD
-from fastnn.registry import Registry, parse
-from fastnn.registry import serialize as _serialize
+from fastnn.registry import Registry, parse, serialize as _serialize
 
 __all__ = ["SGD", "Adam", "Optimizer", "deserialize", "get", "serialize"]
 

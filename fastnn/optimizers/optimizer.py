@@ -84,11 +84,7 @@ class Optimizer(Configured):
     def __init__(self, learning_rate: float, name: str | None = None, **arguments: Any):
         for key, off in _LATER.items():
             value = arguments.pop(key, off)
-            if value != off and key != "ema_momentum" and not (value is None and off is False):
-                raise NotImplementedError(
-                    f"{type(self).__name__}({key}={value!r}): not in fastnn yet; leave it at {off!r}."
-                )
-            setattr(self, key, value)
+            setattr(self, key, off if value is None else value)
         if arguments:
             raise TypeError(
                 f"{type(self).__name__} takes no argument "
@@ -98,6 +94,15 @@ class Optimizer(Configured):
         self._hyper: dict[str, float] = {}
         self._engines: list[weakref.ref] = []
         self._set("learning_rate", learning_rate)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("lr", "decay"):
+            raise AttributeError(f"{type(self).__name__} has no {name!r}.{_old_names({name: value})}")
+        if name in _LATER and value != _LATER[name] and name != "ema_momentum":  # which alone has no effect
+            raise NotImplementedError(
+                f"{type(self).__name__}: {name}={value!r} is not in fastnn yet; leave it at {_LATER[name]!r}."
+            )
+        super().__setattr__(name, value)
 
     # What training reads ------------------------------------------------------------------------------------
 
@@ -131,9 +136,9 @@ class Optimizer(Configured):
             raise ValueError(
                 f"{type(self).__name__}: {name} must be at least {limits.low:g}{upper}, got {value!r}."
             )
-        self._hyper[name] = value
         for engine in self._bound():
-            engine.set_hyper(name, value)
+            engine.set_hyper(name, value)  # first, since it may refuse
+        self._hyper[name] = value
 
     @property
     def iterations(self) -> Count:

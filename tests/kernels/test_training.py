@@ -270,6 +270,45 @@ def test_run_comes_back_in_time_and_publishes():
     assert training.epoch < 10**6
 
 
+def test_no_python_runs_within_a_call():
+    """300 epochs in one call are one call to whoever looks on."""
+    import sys
+
+    net, x, y = small()
+    training = Training(net, x, y, batch_size=5, shuffle=True, seed=1, epochs=300, num_threads=1)
+    seen = []
+    sys.setprofile(lambda frame, event, argument: seen.append(event))
+    try:
+        training.run(300, 60.0)
+    finally:
+        sys.setprofile(None)
+    assert training.epoch == 300
+    assert len(seen) < 20
+
+
+def test_other_python_threads_run_meanwhile():
+    """The interpreter is free for the whole of a call."""
+    import threading
+
+    net, x, y = small(rows=2000)
+    training = Training(net, x, y, batch_size=10, shuffle=True, seed=1, epochs=10**6, num_threads=1)
+    count, over = [0], threading.Event()
+
+    def work():
+        while not over.is_set():
+            count[0] += 1
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        before = count[0]
+        training.run(10**6, 0.2)
+        assert count[0] > before
+    finally:
+        over.set()
+        thread.join()
+
+
 def test_inputs_are_not_written_to(dtype, isa):
     net, x, y = small(dtype)
     weight = np.ones(len(x), dtype)
