@@ -26,8 +26,14 @@ static inline void fnn_barrier_init(fnn_barrier *b)
     atomic_init(&b->flag, 0);
 }
 
-static inline void fnn_flag_set(fnn_barrier *b, int value) { atomic_store_explicit(&b->flag, value, memory_order_relaxed); }
-static inline int fnn_flag_get(fnn_barrier *b) { return atomic_load_explicit(&b->flag, memory_order_relaxed); }
+static inline void fnn_flag_set(fnn_barrier *b, int value)
+{
+    atomic_store_explicit(&b->flag, value, memory_order_relaxed);
+}
+static inline int fnn_flag_get(fnn_barrier *b)
+{
+    return atomic_load_explicit(&b->flag, memory_order_relaxed);
+}
 
 /* spins: before the first yield; 0 where threads exceed cores */
 static inline void fnn_barrier_wait(fnn_barrier *b, int team, int spins)

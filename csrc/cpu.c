@@ -37,8 +37,8 @@ static int features(void)
         found |= HAS_AVX512;
     return found;
 }
-#define HAVE_AVX2(found) ((found)&HAS_AVX2)
-#define HAVE_AVX512(found) ((found)&HAS_AVX512)
+#define HAVE_AVX2(found) ((found) & HAS_AVX2)
+#define HAVE_AVX512(found) ((found) & HAS_AVX512)
 #else
 static int features(void) { return 0; }
 #endif
@@ -67,8 +67,8 @@ const char *const *fnn_instruction_sets(void)
     const char *list[8] = {NULL};
     int found = features(), n = 0;
     (void)found;
-#define USE(name, condition)                                                                                        \
-    if (condition)                                                                                                  \
+#define USE(name, condition) \
+    if (condition)           \
         list[n++] = #name;
     INSTRUCTION_SETS(USE)
 #undef USE
@@ -81,8 +81,8 @@ const fnn_kernels *fnn_kernels_for(const char *isa, enum fnn_dtype dtype)
     for (const char *const *name = fnn_instruction_sets(); *name; name++) {
         if (strcmp(*name, isa))
             continue;
-#define USE(name, condition)                                                                                        \
-    if (!strcmp(isa, #name))                                                                                        \
+#define USE(name, condition) \
+    if (!strcmp(isa, #name)) \
         return dtype == FNN_F64 ? &fnn_##name##_f64 : &fnn_##name##_f32;
         INSTRUCTION_SETS(USE)
 #undef USE
@@ -97,7 +97,8 @@ void fnn_cpu_name(char *buffer, size_t size)
     unsigned brand[12] = {0}, highest = __get_cpuid_max(0x80000000u, NULL);
     if (highest >= 0x80000004u) {
         for (unsigned i = 0; i < 3; i++)
-            __get_cpuid(0x80000002u + i, &brand[4 * i], &brand[4 * i + 1], &brand[4 * i + 2], &brand[4 * i + 3]);
+            __get_cpuid(0x80000002u + i, &brand[4 * i], &brand[4 * i + 1], &brand[4 * i + 2],
+                        &brand[4 * i + 3]);
         snprintf(buffer, size, "%.48s", (const char *)brand);
         return;
     }
@@ -142,7 +143,7 @@ const fnn_operation fnn_activation_table[FNN_ACTIVATIONS] = {
 
 #define ELEMENTWISE(name, f, df) {#name, FNN_TARGETS_UNITS, 0, -1, -1},
 #define ROWWISE(name, targets) {#name, targets, 1, -1, -1},
-#define FUSED(name, loss, activation)                                                                               \
+#define FUSED(name, loss, activation) \
     {#name, FNN_TARGETS_UNITS, 1, FNN_LOSS_##loss, FNN_ACTIVATION_##activation},
 const fnn_operation fnn_loss_table[FNN_LOSSES] = {
 #include "losses.def"

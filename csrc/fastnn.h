@@ -81,8 +81,9 @@ enum fnn_finish {
    by fma in the order of p, starting from init (NULL: zero), then `finish`.
    a: broadcast operand; b: (depth, vectors * lanes), every vector of which may be read whole; init: (vectors * lanes,);
    c: (rows, ...) row-major, of whose last vector only the first `last` lanes are written; other: as c. */
-typedef void fnn_tile(size_t depth, const void *a, ptrdiff_t a_row, ptrdiff_t a_step, const void *b, ptrdiff_t b_step,
-                      const void *init, void *c, ptrdiff_t c_row, size_t last, int finish, const void *other, ptrdiff_t other_row);
+typedef void fnn_tile(size_t depth, const void *a, ptrdiff_t a_row, ptrdiff_t a_step, const void *b,
+                      ptrdiff_t b_step, const void *init, void *c, ptrdiff_t c_row, size_t last, int finish,
+                      const void *other, ptrdiff_t other_row);
 
 /* out[r] = a[r] . w over 16 virtual lanes: lane l sums p = l, l + 16, ... by fma from zero; then (l, l+8), (l, l+4), (l, l+2),
    (l, l+1) are added. a: (rows, depth) row-major; w: (depth,); depth a multiple of 16; out: (rows,). */
@@ -96,10 +97,11 @@ typedef void fnn_activation_backward(size_t rows, size_t n, const void *a, size_
 /* All on columns (ld >= rows). out: (units, rows), the network's output (fused losses: the pre-activation, which they replace by
    the output); y: (units or 1, rows); weight: (rows,) or NULL; delta (OUT, or NULL): weight * scale * d(loss of the row)/d(out);
    row_loss (OUT): (rows,), weight * loss of the row. */
-typedef void fnn_loss_rows(size_t rows, size_t units, void *out, size_t ldo, const void *y, size_t ldy, const void *weight,
-                           double scale, void *delta, size_t ldd, void *row_loss);
+typedef void fnn_loss_rows(size_t rows, size_t units, void *out, size_t ldo, const void *y, size_t ldy,
+                           const void *weight, double scale, void *delta, size_t ldd, void *row_loss);
 /* value (OUT): (rows,), the metric of each row, unweighted. */
-typedef void fnn_metric_rows(size_t rows, size_t units, const void *out, size_t ldo, const void *y, size_t ldy, void *value);
+typedef void fnn_metric_rows(size_t rows, size_t units, const void *out, size_t ldo, const void *y,
+                             size_t ldy, void *value);
 
 /* One step on n (a multiple of the lanes) weights. g: gradient; w, s0, s1: (n,) IN and OUT; h: what fnn_hyper computed, as T. */
 typedef void fnn_optimizer_step(size_t n, const void *g, void *w, void *s0, void *s1, const void *h);
@@ -122,9 +124,11 @@ typedef struct fnn_kernels {
     /* dst[j][i] = src[i][j] for i < rows, j < cols */
     void (*transpose)(size_t rows, size_t cols, const void *src, size_t lds, void *dst, size_t ldd);
     /* out[r][0..n) = x[index[r]][0..n) (index NULL: x[r]); the return value is 1 if anything was NaN or infinite */
-    int (*gather)(size_t rows, size_t n, const int64_t *index, const void *x, size_t ldx, void *out, size_t ldo);
+    int (*gather)(size_t rows, size_t n, const int64_t *index, const void *x, size_t ldx, void *out,
+                  size_t ldo);
     /* the same into columns: out[j][r] = x[index[r]][j] */
-    int (*gather_columns)(size_t rows, size_t n, const int64_t *index, const void *x, size_t ldx, void *out, size_t ldo);
+    int (*gather_columns)(size_t rows, size_t n, const int64_t *index, const void *x, size_t ldx, void *out,
+                          size_t ldo);
     /* a[i] += b[i] */
     void (*accumulate)(size_t n, const void *b, void *a);
     /* lanes16[i % 16] += value[i] in double */
@@ -149,6 +153,5 @@ void fnn_cpu_name(char *buffer, size_t size);
 /* Flush-to-zero and denormals-are-zero for the calling thread; returns what fnn_float_restore takes. */
 uint64_t fnn_float_flush(void);
 void fnn_float_restore(uint64_t state);
-
 
 #endif

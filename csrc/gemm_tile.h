@@ -1,9 +1,9 @@
 /* Register tiles: the one inner loop behind all three products of a dense layer (forward, deltas, weight gradients). Which one it is
    lies in the strides of the broadcast operand and in b. Parameters: rows, vectors (compile-time constants of each instance). */
 
-INLINE void P(tile)(int rows, int vectors, size_t depth, const REAL *a, ptrdiff_t a_row, ptrdiff_t a_step, const REAL *b,
-                    ptrdiff_t b_step, const REAL *init, REAL *c, ptrdiff_t c_row, size_t last, int finish, const REAL *other,
-                    ptrdiff_t other_row)
+INLINE void P(tile)(int rows, int vectors, size_t depth, const REAL *a, ptrdiff_t a_row, ptrdiff_t a_step,
+                    const REAL *b, ptrdiff_t b_step, const REAL *init, REAL *c, ptrdiff_t c_row, size_t last,
+                    int finish, const REAL *other, ptrdiff_t other_row)
 {
     vec acc[FNN_TILE_ROWS_MAX][FNN_PANEL_VECTORS_MAX];
 #pragma GCC unroll 4
@@ -37,7 +37,8 @@ INLINE void P(tile)(int rows, int vectors, size_t depth, const REAL *a, ptrdiff_
             size_t n = j < vectors - 1 ? LANES : last;
             vec value = acc[i][j];
             if (finish == FNN_ADD)
-                value = v_add(j < vectors - 1 ? v_load(row + j * LANES) : v_load_n(row + j * LANES, n), value);
+                value =
+                    v_add(j < vectors - 1 ? v_load(row + j * LANES) : v_load_n(row + j * LANES, n), value);
             else if (finish == FNN_RELU)
                 value = v_max(v_zero(), value);
             else if (finish == FNN_RELU_SLOPE) {
@@ -52,11 +53,14 @@ INLINE void P(tile)(int rows, int vectors, size_t depth, const REAL *a, ptrdiff_
     }
 }
 
-#define TILE(rows, vectors)                                                                                         \
-    static void P(tile_##rows##_##vectors)(size_t depth, const void *a, ptrdiff_t a_row, ptrdiff_t a_step, const void *b, \
-                                           ptrdiff_t b_step, const void *init, void *c, ptrdiff_t c_row, size_t last, int finish, const void *other, ptrdiff_t other_row) \
-    {                                                                                                               \
-        P(tile)(rows, vectors, depth, a, a_row, a_step, b, b_step, init, c, c_row, last, finish, other, other_row);                       \
+#define TILE(rows, vectors)                                                                                \
+    static void P(tile_##rows##_##vectors)(size_t depth, const void *a, ptrdiff_t a_row, ptrdiff_t a_step, \
+                                           const void *b, ptrdiff_t b_step, const void *init, void *c,     \
+                                           ptrdiff_t c_row, size_t last, int finish, const void *other,    \
+                                           ptrdiff_t other_row)                                            \
+    {                                                                                                      \
+        P(tile)(rows, vectors, depth, a, a_row, a_step, b, b_step, init, c, c_row, last, finish, other,    \
+                other_row);                                                                                \
     }
 #include "gemm_tiles.def"
 #undef TILE

@@ -32,34 +32,35 @@ INLINE vec v_bce_logits(vec y, vec z)
 }
 
 /* The arguments of fnn_loss_rows, typed; one body an operation, in a loop over groups of lanes. */
-#define LOSS_ROWS(name)                                                                                             \
-    static void P(name)(size_t rows, size_t units, void *out_, size_t ldo, const void *y_, size_t ldy,               \
+#define LOSS_ROWS(name)                                                                                \
+    static void P(name)(size_t rows, size_t units, void *out_, size_t ldo, const void *y_, size_t ldy, \
                         const void *weight_, double scale_, void *delta_, size_t ldd, void *row_loss_)
-#define LOSS_ARGUMENTS                                                                                              \
-    REAL *out = out_, *delta = delta_, *row_loss = row_loss_;                                                       \
-    const REAL *y = y_, *weight = weight_;                                                                          \
+#define LOSS_ARGUMENTS                                        \
+    REAL *out = out_, *delta = delta_, *row_loss = row_loss_; \
+    const REAL *y = y_, *weight = weight_;                    \
     (void)ldy, (void)ldd, (void)ldo;
-#define FOR_LANES(r, n) for (size_t r = 0, n; r < rows && (n = rows - r < LANES ? rows - r : LANES); r += LANES)
+#define FOR_LANES(r, n) \
+    for (size_t r = 0, n; r < rows && (n = rows - r < LANES ? rows - r : LANES); r += LANES)
 #define WEIGHT(r, n) (weight ? v_load_n(weight + r, n) : ONE)
 
-#define ELEMENTWISE(name, f, df)                                                                                    \
-    INLINE vec P(name##_f)(vec y, vec a) { return f; }                                                              \
-    INLINE vec P(name##_df)(vec y, vec a) { return df; }                                                            \
-    LOSS_ROWS(name##_rows)                                                                                          \
-    {                                                                                                               \
-        LOSS_ARGUMENTS                                                                                              \
-        vec mean = v_set1((REAL)(1.0 / (double)units)), scale = v_set1((REAL)(scale_ / (double)units));             \
-        FOR_LANES(r, n)                                                                                             \
-        {                                                                                                           \
-            vec w = WEIGHT(r, n), ws = v_mul(w, scale), sum = v_zero();                                             \
-            for (size_t j = 0; j < units; j++) {                                                                    \
-                vec yj = v_load_n(y + j * ldy + r, n), aj = v_load_n(out + j * ldo + r, n);                         \
-                sum = v_add(sum, P(name##_f)(yj, aj));                                                              \
-                if (delta)                                                                                          \
-                    v_store_n(delta + j * ldd + r, v_mul(ws, P(name##_df)(yj, aj)), n);                             \
-            }                                                                                                       \
-            v_store_n(row_loss + r, v_mul(w, v_mul(sum, mean)), n);                                                 \
-        }                                                                                                           \
+#define ELEMENTWISE(name, f, df)                                                                        \
+    INLINE vec P(name##_f)(vec y, vec a) { return f; }                                                  \
+    INLINE vec P(name##_df)(vec y, vec a) { return df; }                                                \
+    LOSS_ROWS(name##_rows)                                                                              \
+    {                                                                                                   \
+        LOSS_ARGUMENTS                                                                                  \
+        vec mean = v_set1((REAL)(1.0 / (double)units)), scale = v_set1((REAL)(scale_ / (double)units)); \
+        FOR_LANES(r, n)                                                                                 \
+        {                                                                                               \
+            vec w = WEIGHT(r, n), ws = v_mul(w, scale), sum = v_zero();                                 \
+            for (size_t j = 0; j < units; j++) {                                                        \
+                vec yj = v_load_n(y + j * ldy + r, n), aj = v_load_n(out + j * ldo + r, n);             \
+                sum = v_add(sum, P(name##_f)(yj, aj));                                                  \
+                if (delta)                                                                              \
+                    v_store_n(delta + j * ldd + r, v_mul(ws, P(name##_df)(yj, aj)), n);                 \
+            }                                                                                           \
+            v_store_n(row_loss + r, v_mul(w, v_mul(sum, mean)), n);                                     \
+        }                                                                                               \
     }
 #define ROWWISE(name, targets)
 #define FUSED(name, loss, activation)
@@ -99,9 +100,9 @@ INLINE vec P(target)(const REAL *y, size_t ldy, int sparse, size_t j, size_t r, 
 
 /* -sum y_j log p_j with p = softmax(z): (log S) sum y - sum y_j (z_j - max z), S = sum e^(z_j - max z).
    softmax_of_out: out becomes p (fused); else it stays the logits. */
-INLINE void P(crossentropy_logits)(size_t rows, size_t units, REAL *out, size_t ldo, const REAL *y, size_t ldy,
-                                   const REAL *weight, REAL scale_, REAL *delta, size_t ldd, REAL *row_loss, int sparse,
-                                   int softmax_of_out)
+INLINE void P(crossentropy_logits)(size_t rows, size_t units, REAL *out, size_t ldo, const REAL *y,
+                                   size_t ldy, const REAL *weight, REAL scale_, REAL *delta, size_t ldd,
+                                   REAL *row_loss, int sparse, int softmax_of_out)
 {
     vec scale = v_set1(scale_);
     FOR_LANES(r, n)
@@ -135,8 +136,9 @@ INLINE void P(crossentropy_logits)(size_t rows, size_t units, REAL *out, size_t 
 }
 
 /* -sum y_j log clip(a_j / S), S = sum a_j; its derivative in a_i is (sum over unclipped j of y_j) / S - (unclipped i) y_i / a_i */
-INLINE void P(crossentropy)(size_t rows, size_t units, REAL *out, size_t ldo, const REAL *y, size_t ldy, const REAL *weight,
-                            REAL scale_, REAL *delta, size_t ldd, REAL *row_loss, int sparse)
+INLINE void P(crossentropy)(size_t rows, size_t units, REAL *out, size_t ldo, const REAL *y, size_t ldy,
+                            const REAL *weight, REAL scale_, REAL *delta, size_t ldd, REAL *row_loss,
+                            int sparse)
 {
     vec scale = v_set1(scale_);
     FOR_LANES(r, n)
@@ -154,18 +156,19 @@ INLINE void P(crossentropy)(size_t rows, size_t units, REAL *out, size_t ldo, co
         if (!delta)
             continue;
         for (size_t j = 0; j < units; j++) {
-            vec a = v_load_n(out + j * ldo + r, n), p = v_div(a, sum), yj = P(target)(y, ldy, sparse, j, r, n);
+            vec a = v_load_n(out + j * ldo + r, n), p = v_div(a, sum),
+                yj = P(target)(y, ldy, sparse, j, r, n);
             vec own = v_mul(P(clip_slope)(p), v_div(yj, P(clip)(p)));
             v_store_n(delta + j * ldd + r, v_mul(ws, v_div(v_sub(inside, own), sum)), n);
         }
     }
 }
 
-#define CROSSENTROPY(name, body, ...)                                                                               \
-    LOSS_ROWS(name)                                                                                                 \
-    {                                                                                                               \
-        LOSS_ARGUMENTS                                                                                              \
-        P(body)(rows, units, out, ldo, y, ldy, weight, (REAL)scale_, delta, ldd, row_loss, __VA_ARGS__);             \
+#define CROSSENTROPY(name, body, ...)                                                                    \
+    LOSS_ROWS(name)                                                                                      \
+    {                                                                                                    \
+        LOSS_ARGUMENTS                                                                                   \
+        P(body)(rows, units, out, ldo, y, ldy, weight, (REAL)scale_, delta, ldd, row_loss, __VA_ARGS__); \
     }
 CROSSENTROPY(categorical_crossentropy_rows, crossentropy, 0)
 CROSSENTROPY(sparse_categorical_crossentropy_rows, crossentropy, 1)

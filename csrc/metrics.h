@@ -1,9 +1,10 @@
 /* Metrics of rows that are not losses, on columns. Ties go to the first unit, as argmax does. */
 
-#define METRIC_ROWS(name)                                                                                           \
-    static void P(name)(size_t rows, size_t units, const void *out_, size_t ldo, const void *y_, size_t ldy, void *value_)
-#define METRIC_ARGUMENTS                                                                                            \
-    const REAL *out = out_, *y = y_;                                                                                \
+#define METRIC_ROWS(name)                                                                                    \
+    static void P(name)(size_t rows, size_t units, const void *out_, size_t ldo, const void *y_, size_t ldy, \
+                        void *value_)
+#define METRIC_ARGUMENTS             \
+    const REAL *out = out_, *y = y_; \
     REAL *value = value_;
 
 METRIC_ROWS(binary_accuracy_metric)
@@ -46,8 +47,7 @@ METRIC_ROWS(categorical_accuracy_metric)
 
 METRIC_ROWS(sparse_categorical_accuracy_metric)
 {
-    METRIC_ARGUMENTS
-    (void)ldy;
+    METRIC_ARGUMENTS(void) ldy;
     FOR_LANES(r, n)
     {
         vec guess = P(argmax)(units, out + r, ldo, n);

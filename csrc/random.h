@@ -1,7 +1,8 @@
 /* Counter-based random numbers: a number is a function of its key and its counter, whoever asks for it. Integers only. */
 
 /* `group` counters side by side, so that the compiler may use vectors. */
-INLINE void P(philox_groups)(size_t group, uint64_t key, uint32_t first, const uint32_t *stream, size_t n, uint32_t *out)
+INLINE void P(philox_groups)(size_t group, uint64_t key, uint32_t first, const uint32_t *stream, size_t n,
+                             uint32_t *out)
 {
     for (size_t i = 0; i < n; i += group) {
         uint32_t c0[16], c1[16], c2[16], c3[16];

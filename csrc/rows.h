@@ -46,7 +46,8 @@ static void P(dot_rows)(size_t rows, size_t depth, const void *a_, size_t lda, c
     }
 }
 
-static void P(transpose_matrix)(size_t rows, size_t cols, const void *src_, size_t lds, void *dst_, size_t ldd)
+static void P(transpose_matrix)(size_t rows, size_t cols, const void *src_, size_t lds, void *dst_,
+                                size_t ldd)
 {
     const REAL *src = src_;
     REAL *dst = dst_;
@@ -85,7 +86,8 @@ INLINE int P(poisoned)(vec bad)
     return !(v_sum16(lanes) == 0);
 }
 
-static int P(gather)(size_t rows, size_t n, const int64_t *index, const void *x_, size_t ldx, void *out_, size_t ldo)
+static int P(gather)(size_t rows, size_t n, const int64_t *index, const void *x_, size_t ldx, void *out_,
+                     size_t ldo)
 {
     const REAL *x = x_;
     REAL *out = out_;
@@ -107,7 +109,8 @@ static int P(gather)(size_t rows, size_t n, const int64_t *index, const void *x_
     return P(poisoned)(bad);
 }
 
-static int P(gather_columns)(size_t rows, size_t n, const int64_t *index, const void *x_, size_t ldx, void *out_, size_t ldo)
+static int P(gather_columns)(size_t rows, size_t n, const int64_t *index, const void *x_, size_t ldx,
+                             void *out_, size_t ldo)
 {
     const REAL *x = x_;
     REAL *out = out_;

@@ -19,8 +19,8 @@ typedef __m256i f64_ivec;
 typedef __m256 f32_mask;
 typedef __m256d f64_mask;
 
-#define BOTH_BINARY(name, op)                                                                    \
-    static inline f32_vec f32_##name(f32_vec a, f32_vec b) { return _mm256_##op##_ps(a, b); }     \
+#define BOTH_BINARY(name, op)                                                                 \
+    static inline f32_vec f32_##name(f32_vec a, f32_vec b) { return _mm256_##op##_ps(a, b); } \
     static inline f64_vec f64_##name(f64_vec a, f64_vec b) { return _mm256_##op##_pd(a, b); }
 BOTH_BINARY(add, add)
 BOTH_BINARY(sub, sub)
@@ -34,7 +34,7 @@ BOTH_BINARY(xor, xor)
 BOTH_BINARY(andnot, andnot)
 #undef BOTH_BINARY
 
-#define BOTH_TERNARY(name, op)                                                                   \
+#define BOTH_TERNARY(name, op)                                                                              \
     static inline f32_vec f32_##name(f32_vec a, f32_vec b, f32_vec c) { return _mm256_##op##_ps(a, b, c); } \
     static inline f64_vec f64_##name(f64_vec a, f64_vec b, f64_vec c) { return _mm256_##op##_pd(a, b, c); }
 BOTH_TERNARY(fma, fmadd)
@@ -50,8 +50,14 @@ static inline f64_vec f64_zero(void) { return _mm256_setzero_pd(); }
 
 /* the first n lanes: a window on this table, n from its middle */
 static const int32_t simd_window[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
-static inline __m256i f32_first(size_t n) { return _mm256_loadu_si256((const __m256i *)(simd_window + 8 - n)); }
-static inline __m256i f64_first(size_t n) { return _mm256_loadu_si256((const __m256i *)(simd_window + 8 - 2 * n)); }
+static inline __m256i f32_first(size_t n)
+{
+    return _mm256_loadu_si256((const __m256i *)(simd_window + 8 - n));
+}
+static inline __m256i f64_first(size_t n)
+{
+    return _mm256_loadu_si256((const __m256i *)(simd_window + 8 - 2 * n));
+}
 
 static inline f32_vec f32_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline f64_vec f64_load(const double *p) { return _mm256_loadu_pd(p); }

@@ -19,8 +19,8 @@ typedef __m512i f64_ivec;
 typedef __mmask16 f32_mask;
 typedef __mmask8 f64_mask;
 
-#define BOTH_BINARY(name, op)                                                                    \
-    static inline f32_vec f32_##name(f32_vec a, f32_vec b) { return _mm512_##op##_ps(a, b); }     \
+#define BOTH_BINARY(name, op)                                                                 \
+    static inline f32_vec f32_##name(f32_vec a, f32_vec b) { return _mm512_##op##_ps(a, b); } \
     static inline f64_vec f64_##name(f64_vec a, f64_vec b) { return _mm512_##op##_pd(a, b); }
 BOTH_BINARY(add, add)
 BOTH_BINARY(sub, sub)
@@ -34,7 +34,7 @@ BOTH_BINARY(xor, xor)
 BOTH_BINARY(andnot, andnot)
 #undef BOTH_BINARY
 
-#define BOTH_TERNARY(name, op)                                                                   \
+#define BOTH_TERNARY(name, op)                                                                              \
     static inline f32_vec f32_##name(f32_vec a, f32_vec b, f32_vec c) { return _mm512_##op##_ps(a, b, c); } \
     static inline f64_vec f64_##name(f64_vec a, f64_vec b, f64_vec c) { return _mm512_##op##_pd(a, b, c); }
 BOTH_TERNARY(fma, fmadd)
@@ -73,8 +73,14 @@ static inline f32_mask f32_lt(f32_vec a, f32_vec b) { return _mm512_cmp_ps_mask(
 static inline f64_mask f64_lt(f64_vec a, f64_vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ); }
 static inline f32_mask f32_eq(f32_vec a, f32_vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 static inline f64_mask f64_eq(f64_vec a, f64_vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
-static inline f32_vec f32_select(f32_mask m, f32_vec yes, f32_vec no) { return _mm512_mask_blend_ps(m, no, yes); }
-static inline f64_vec f64_select(f64_mask m, f64_vec yes, f64_vec no) { return _mm512_mask_blend_pd(m, no, yes); }
+static inline f32_vec f32_select(f32_mask m, f32_vec yes, f32_vec no)
+{
+    return _mm512_mask_blend_ps(m, no, yes);
+}
+static inline f64_vec f64_select(f64_mask m, f64_vec yes, f64_vec no)
+{
+    return _mm512_mask_blend_pd(m, no, yes);
+}
 
 static inline f32_ivec f32_bits(f32_vec a) { return _mm512_castps_si512(a); }
 static inline f64_ivec f64_bits(f64_vec a) { return _mm512_castpd_si512(a); }
@@ -130,7 +136,8 @@ static inline f32_vec f32_sum16_rows(const f32_vec *p)
                              _mm512_shuffle_ps(s[2 * i], s[2 * i + 1], 0xEE));
     s[0] = _mm512_add_ps(_mm512_shuffle_ps(s[0], s[1], 0x88), _mm512_shuffle_ps(s[0], s[1], 0xDD));
     /* block b, position q holds row 4q + b */
-    return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), s[0]);
+    return _mm512_permutexvar_ps(_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
+                                 s[0]);
 }
 
 /* r[i][j] -> r[j][i], LANES x LANES. */

@@ -19,8 +19,8 @@ typedef int64x2_t f64_ivec;
 typedef uint32x4_t f32_mask;
 typedef uint64x2_t f64_mask;
 
-#define BOTH_BINARY(name, op)                                                                    \
-    static inline f32_vec f32_##name(f32_vec a, f32_vec b) { return op##_f32(a, b); }             \
+#define BOTH_BINARY(name, op)                                                         \
+    static inline f32_vec f32_##name(f32_vec a, f32_vec b) { return op##_f32(a, b); } \
     static inline f64_vec f64_##name(f64_vec a, f64_vec b) { return op##_f64(a, b); }
 BOTH_BINARY(add, vaddq)
 BOTH_BINARY(sub, vsubq)
@@ -58,14 +58,14 @@ static inline f64_ivec f64_ior(f64_ivec a, f64_ivec b) { return vorrq_s64(a, b);
 #define f32_ishr(a, n) vreinterpretq_s32_u32(vshrq_n_u32(vreinterpretq_u32_s32(a), n))
 #define f64_ishr(a, n) vreinterpretq_s64_u64(vshrq_n_u64(vreinterpretq_u64_s64(a), n))
 
-#define BOTH_BITWISE(name, op, ...)                                                              \
-    static inline f32_vec f32_##name(f32_vec a, f32_vec b)                                       \
-    {                                                                                            \
-        return f32_from_bits(op##_s32(__VA_ARGS__(f32_bits(a), f32_bits(b))));                    \
-    }                                                                                            \
-    static inline f64_vec f64_##name(f64_vec a, f64_vec b)                                       \
-    {                                                                                            \
-        return f64_from_bits(op##_s64(__VA_ARGS__(f64_bits(a), f64_bits(b))));                    \
+#define BOTH_BITWISE(name, op, ...)                                            \
+    static inline f32_vec f32_##name(f32_vec a, f32_vec b)                     \
+    {                                                                          \
+        return f32_from_bits(op##_s32(__VA_ARGS__(f32_bits(a), f32_bits(b)))); \
+    }                                                                          \
+    static inline f64_vec f64_##name(f64_vec a, f64_vec b)                     \
+    {                                                                          \
+        return f64_from_bits(op##_s64(__VA_ARGS__(f64_bits(a), f64_bits(b)))); \
     }
 #define SAME_ORDER(a, b) a, b
 #define SWAP_ORDER(a, b) b, a

@@ -16,10 +16,10 @@
 #define v_mul P(mul)
 #define v_div P(div)
 #define v_sqrt P(sqrt)
-#define v_fma P(fma)   /* a * b + c */
+#define v_fma P(fma) /* a * b + c */
 #define v_fnma P(fnma) /* c - a * b */
-#define v_min P(min)   /* a < b ? a : b */
-#define v_max P(max)   /* a > b ? a : b */
+#define v_min P(min) /* a < b ? a : b */
+#define v_max P(max) /* a > b ? a : b */
 #define v_and P(and)
 #define v_or P(or)
 #define v_xor P(xor)

@@ -6,15 +6,15 @@
 #define FASTNN_VEC_MATH_CONSTANTS
 #define f32_MANTISSA 23
 #define f64_MANTISSA 52
-#define f32_MAGIC 12582912.0f          /* 1.5 * 2^23: adding it rounds to an integer, left in the low bits */
-#define f64_MAGIC 6755399441055744.0   /* 1.5 * 2^52 */
+#define f32_MAGIC 12582912.0f /* 1.5 * 2^23: adding it rounds to an integer, left in the low bits */
+#define f64_MAGIC 6755399441055744.0 /* 1.5 * 2^52 */
 #define f32_LN2_HI 0.693359375f
 #define f64_LN2_HI 0.6931471803691238
 #define f32_LN2_LO -0.000212194440055f
 #define f64_LN2_LO 1.9082149292705878161e-10
-#define f32_EXP_LOW -87.33654f         /* below it, e^x is subnormal */
+#define f32_EXP_LOW -87.33654f /* below it, e^x is subnormal */
 #define f64_EXP_LOW -708.3964185322641
-#define f32_TANH_ONE 10.0f             /* from here on tanh rounds to 1 */
+#define f32_TANH_ONE 10.0f /* from here on tanh rounds to 1 */
 #define f64_TANH_ONE 20.0
 #define f32_SQRT_HALF_BITS 0x3f3504f3
 #define f64_SQRT_HALF_BITS 0x3fe6a09e667f3bcd
@@ -22,16 +22,17 @@
 #define f64_ONE_BITS 0x3ff0000000000000
 #define f32_FRACTION 0x007fffff
 #define f64_FRACTION 0x000fffffffffffff
-#define f32_INTEGER_BITS 0x4b000000    /* 2^23: or-ing a small integer in gives 2^23 + it */
+#define f32_INTEGER_BITS 0x4b000000 /* 2^23: or-ing a small integer in gives 2^23 + it */
 #define f64_INTEGER_BITS 0x4330000000000000
 #define f32_INTEGER 8388608.0f
 #define f64_INTEGER 4503599627370496.0
 static const float f32_EXP[6] = {0.50000000135f,    0.166666666817f,   0.041666464602f,
                                  0.00833331088958f, 0.00139336858626f, 0.000198910306544f};
-static const double f64_EXP[12] = {0.49999999999999999998,    0.16666666666666666667,    0.041666666666666676814,
-                                   0.0083333333333333340097,  0.0013888888888879042534,  0.0001984126984126327816,
-                                   0.000024801587336526003723, 2.7557319247274562555e-6, 2.7557263189476207401e-7,
-                                   2.5052071034565117597e-8,  2.0918170876658782641e-9,  1.6086650044578211118e-10};
+static const double f64_EXP[12] = {
+    0.49999999999999999998,     0.16666666666666666667,   0.041666666666666676814,
+    0.0083333333333333340097,   0.0013888888888879042534, 0.0001984126984126327816,
+    0.000024801587336526003723, 2.7557319247274562555e-6, 2.7557263189476207401e-7,
+    2.5052071034565117597e-8,   2.0918170876658782641e-9, 1.6086650044578211118e-10};
 static const float f32_LOG[4] = {0.66666666554f, 0.400001222118f, 0.285507786332f, 0.233316144718f};
 static const double f64_LOG[8] = {0.66666666666666666463, 0.40000000000000883236, 0.28571428570799785031,
                                   0.22222222392581045097, 0.18181795547521136235, 0.15386244737621666606,
@@ -98,7 +99,10 @@ INLINE vec P(sigmoid_from)(vec x, vec e)
     vec d = v_add(ONE, e);
     return P(quotient)(v_select(v_lt(x, v_zero()), e, ONE), d, v_sub(e, v_sub(d, ONE)));
 }
-INLINE vec v_sigmoid(vec x) { return P(sigmoid_from)(x, v_exp_nonpositive(v_or(v_abs(x), v_set1((REAL)-0.0)))); }
+INLINE vec v_sigmoid(vec x)
+{
+    return P(sigmoid_from)(x, v_exp_nonpositive(v_or(v_abs(x), v_set1((REAL)-0.0))));
+}
 
 /* -m / (m + 2) with m = e^(-2|x|) - 1, which keeps its relative accuracy near zero */
 INLINE vec v_tanh(vec x)

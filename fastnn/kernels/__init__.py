@@ -1,16 +1,18 @@
 """The compiled routines, callable on arrays: what one needs to write a training loop of one's own.
 
-See ``docs/kernels.md`` for a whole loop. Everything here is what training itself runs, on float32 or float64 matrices.
+See ``docs/kernels.md`` for a whole loop. Everything here is what training itself runs, on float32 or
+float64 matrices.
 """
 
 try:
-    import fastnn.kernels.runtime
+    import fastnn.kernels.runtime  # noqa: F401  (whether it is there)
 except ModuleNotFoundError as error:
     if error.name != "fastnn.kernels.runtime":
         raise
     raise ImportError(
-        "fastnn is imported from a source tree that has not been built: its compiled modules are missing. "
-        "Run `pip install -e .` in that folder, or install with `pip install .` and start Python in another folder."
+        "fastnn is imported from a source tree that has not been built: its compiled modules are "
+        "missing. Run `pip install -e .` in that folder, or install with `pip install .` and start "
+        "Python in another folder."
     ) from None
 
 from fastnn.kernels.functions import (

@@ -6,8 +6,8 @@ import numpy as np
 def as_matrix(array, name: str, dtype=None) -> np.ndarray:
     """A C-contiguous, aligned, native matrix of `array`: itself if it is one, else a copy.
 
-    Raises ``TypeError`` for anything but real numbers, ``ValueError`` for anything but two dimensions. Without `dtype`, float64
-    stays and all else becomes float32.
+    Raises ``TypeError`` for anything but real numbers, ``ValueError`` for anything but two
+    dimensions. Without `dtype`, float64 stays and all else becomes float32.
     """
     given = np.asarray(array)
     if given.dtype.kind not in "fiub":
@@ -15,7 +15,11 @@ def as_matrix(array, name: str, dtype=None) -> np.ndarray:
     if given.ndim != 2:
         raise ValueError(f"{name} has shape {given.shape}; expected a matrix of two dimensions")
     if dtype is None:
-        dtype = np.float64 if given.dtype == np.float64 or given.dtype == np.dtype("f8").newbyteorder() else np.float32
+        dtype = (
+            np.float64
+            if given.dtype == np.float64 or given.dtype == np.dtype("f8").newbyteorder()
+            else np.float32
+        )
     return np.require(given, dtype, ["C", "A"])
 
 
@@ -29,7 +33,9 @@ def as_output(out, name: str, shape: tuple[int, ...], dtype) -> np.ndarray:
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array, not {type(out).__name__}")
     if out.shape != shape or out.dtype != dtype:
-        raise ValueError(f"{name} has shape {out.shape} and dtype {out.dtype}; expected {shape} and {np.dtype(dtype)}")
+        raise ValueError(
+            f"{name} has shape {out.shape} and dtype {out.dtype}; expected {shape} and {np.dtype(dtype)}"
+        )
     if not (out.flags.c_contiguous and out.flags.aligned and out.flags.writeable):
         raise ValueError(f"{name} must be C-contiguous, aligned and writeable")
     return out
@@ -54,5 +60,7 @@ def as_threads(num_threads) -> int:
     if isinstance(num_threads, bool) or not hasattr(num_threads, "__index__"):
         raise TypeError(f"num_threads must be a positive integer or None, not {num_threads!r}")
     if not 1 <= num_threads <= 1024:
-        raise ValueError(f"num_threads must be between 1 and 1024, or None for automatic, not {num_threads!r}")
+        raise ValueError(
+            f"num_threads must be between 1 and 1024, or None for automatic, not {num_threads!r}"
+        )
     return int(num_threads)

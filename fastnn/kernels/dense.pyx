@@ -22,8 +22,8 @@ from fastnn.kernels.plan cimport COLUMN_ALIGN, Layer, Panel, round_up
 from fastnn.kernels.runtime cimport real
 
 
-cdef inline void tile_rows(const fnn_kernels *k, const Panel *panel, Py_ssize_t last, const real *a, Py_ssize_t a_row, Py_ssize_t a_step, const real *b,
-                           Py_ssize_t b_step, const real *init, real *c, Py_ssize_t c_row, Py_ssize_t depth, Py_ssize_t rows, int finish,
+cdef inline void tile_rows(const fnn_kernels *k, const Panel *panel, Py_ssize_t last, const real *a, Py_ssize_t a_row,
+                           Py_ssize_t a_step, const real *b, Py_ssize_t b_step, const real *init, real *c, Py_ssize_t c_row, Py_ssize_t depth, Py_ssize_t rows, int finish,
                            const real *other, Py_ssize_t other_row) noexcept nogil:
     # c (OUT: rows x panel, at c) = a (rows x depth) @ b (depth x panel), tile by tile
     cdef Py_ssize_t size = <Py_ssize_t>k.tile_rows[panel.vectors]
@@ -40,7 +40,7 @@ cdef inline void tile_rows(const fnn_kernels *k, const Panel *panel, Py_ssize_t 
 
 cdef void layer_forward(const fnn_kernels *k, const Layer *layer, const real *weights, real *work, Py_ssize_t begin,
                         Py_ssize_t rows, real *scratch) noexcept nogil:
-    """Rows [begin, begin + rows) of a layer's z and a (OUT). The last layer leaves z alone, as columns: its activation belongs to the loss."""
+    """Rows [begin, begin + rows) of a layer's z and a (OUT). The last layer leaves z alone, as columns: its activation is the loss's."""
     cdef const real *w = weights + layer.weights
     cdef const real *x = work + layer.x.offset + begin * layer.x.row
     cdef real *z = work + layer.z.offset + begin * layer.z.row

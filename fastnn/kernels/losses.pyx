@@ -14,7 +14,7 @@ from fastnn.kernels.csrc cimport (
     fnn_kernels,
     fnn_operation,
 )
-from fastnn.kernels.plan cimport COLUMN_ALIGN, MAX_COLUMNS, Objective, round_up
+from fastnn.kernels.plan cimport COLUMN_ALIGN, MAX_COLUMNS, Objective
 from fastnn.kernels.runtime cimport activation_table, float_flush, float_restore, kernels_for, loss_table, metric_table, real
 
 

@@ -3,13 +3,11 @@
 Parameters live packed, in the order in which the kernels read them, and are converted only on the way in and out. A ``State`` is
 immutable once published: readers keep the one they took, and a training call publishes another.
 """
-import threading
-
 import numpy as np
 
 from libc.string cimport memcpy
 
-from fastnn.kernels.csrc cimport FNN_ACTIVATIONS, FNN_READS_INPUT
+from fastnn.kernels.csrc cimport FNN_READS_INPUT
 from fastnn.kernels.dense cimport pack, unpack
 from fastnn.kernels.evaluation cimport evaluate_rows, predict_rows
 from fastnn.kernels.losses cimport activation_index, make_objective
@@ -20,7 +18,6 @@ from fastnn.kernels.plan cimport (
     TILE_BLOCK,
     Layer,
     Panel,
-    Plan,
     Tile,
     is_narrow,
     panel_at,

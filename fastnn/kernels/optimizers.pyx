@@ -37,11 +37,10 @@ cdef double power(double base, int64_t n) noexcept nogil:
 
 cdef inline double decayed(Decay *cache, double base, int64_t n) noexcept nogil:
     # base^n as base^(n - n mod 64) times the n mod 64 factors one by one, so that the next step costs one multiplication
-    cdef int64_t i
     if cache.base != base or cache.step + 1 != n or n % 64 == 0:
         cache.base = base
         cache.value = power(base, n // 64 * 64)
-        for i in range(n % 64):
+        for _ in range(n % 64):
             cache.value *= base
     else:
         cache.value *= base

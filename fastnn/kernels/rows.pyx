@@ -82,7 +82,7 @@ cdef inline void output_pass(const Plan *plan, const Space *space, const Objecti
 
 cdef void predict_pass(const Plan *plan, const Space *space, real *work, const real *weights, const real *x, real *out,
                        Py_ssize_t begin, Py_ssize_t rows, int thread) noexcept nogil:
-    """out (OUT: rows x outputs, contiguous) for x (rows x inputs, contiguous), through workspace rows from `begin` on, a strip at a time."""
+    """out (OUT: rows x outputs, contiguous) for x (rows x inputs, contiguous), through workspace rows from `begin` on, by strips."""
     cdef const fnn_kernels *k = plan.kernels
     cdef real *scratch = work + space.scratch + thread * space.scratch_size
     cdef const Layer *first = &plan.layer[0]

@@ -6,7 +6,6 @@ import os
 
 from libc.stdint cimport uintptr_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
 
 from fastnn.kernels.csrc cimport (
     FNN_F32,

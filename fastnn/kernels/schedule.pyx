@@ -3,7 +3,7 @@
 ``decide`` accounts for the step that was done (row values, epoch's end, history, early stopping), and prepares the next: a batch to
 train on, a round of validation rows, or the return to Python. It is the only writer of the ``Run``; a ``Step`` is what others see.
 """
-from libc.math cimport INFINITY, isfinite
+from libc.math cimport isfinite
 from libc.string cimport memcpy, memset
 
 from fastnn.kernels.csrc cimport fnn_flag_get

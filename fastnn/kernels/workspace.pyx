@@ -24,7 +24,7 @@ cdef class Workspace:
 
     cdef int lay_out(self, const Plan *plan, Py_ssize_t rows, Py_ssize_t value_rows, int columns, Py_ssize_t targets, Py_ssize_t blocks,
                      bint train) except -1:
-        """Sizes first, then one allocation: room for `rows` rows, `columns` values of each of `value_rows` rows, `blocks` partial gradients."""
+        """Sizes first, then one allocation: room for `rows` rows, `columns` values of `value_rows` rows, `blocks` partial gradients."""
         cdef Py_ssize_t i, at = 0, ld, capacity, deepest = 0, row_size = 0, itemsize = <Py_ssize_t>plan.kernels.itemsize
         cdef Layer *layer
         cdef Matrix x

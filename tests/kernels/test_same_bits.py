@@ -17,6 +17,7 @@ from support import (
 )
 
 from fastnn.kernels import runtime
+from fastnn.kernels.training import Training
 
 # inputs, layers' units and activations, rows, batch, loss, optimizer, epochs
 NETS = {
@@ -106,6 +107,27 @@ def test_automatic_thread_count(name):
     assert run(name, np.float32, 0, weighted=False, check_team=False) == run(
         name, np.float32, 1, weighted=False
     )
+
+
+def test_a_fit_that_changes_its_thread_count_on_the_way():
+    """Left to itself a long fit measures its steps and may change its number of threads: the bits stay."""
+    rng = np.random.default_rng(5)
+    layers = [(256, "relu", True), (256, "relu", True), (10, "softmax", True)]
+    weights = random_weights(layers, 64, rng, np.float32)
+    x, y = rng.normal(size=(1024, 64)).astype("f4"), rng.integers(0, 10, size=(1024, 1)).astype("f4")
+    results = set()
+    for threads in (0, 1, 2):
+        net = compiled(layers, 64, np.float32, weights, "sparse_categorical_crossentropy", optimizer="adam")
+        training = Training(net, x, y, batch_size=256, shuffle=True, seed=1, epochs=30, num_threads=threads)
+        teams = set()
+        while training.epoch < 30:
+            training.run(30, 0.02)
+            teams.add(training.threads)
+        assert threads == 0 or teams == {threads if runtime.openmp() else 1}
+        results.add(
+            digest([*net.weights(), *(w for slot in net.optimizer_slots() for w in slot), training.logs])
+        )
+    assert len(results) == 1
 
 
 def test_callers_at_once_do_not_disturb_one_another():
