@@ -180,7 +180,7 @@ class Fit:
 
     def _call(self, epochs: int, seconds: float) -> None:
         if self.engine.stale:
-            self.adopt()
+            self.engine.sync()
         try:
             self.training.run(epochs, seconds)
         except ValueError:  # NaN or infinity among the rows: say where
@@ -189,19 +189,6 @@ class Fit:
                 self.validation.require_finite("validation_data: ")
             raise
         self.engine.published()
-
-    def adopt(self) -> None:
-        """Go on with weights that a callback assigned."""
-        if self.training.step:
-            raise RuntimeError(
-                "A callback assigned weights in the middle of an epoch; only at its end is that supported."
-            )
-        at = self.first + self.training.epoch
-        self._close()
-        if at < self.settings.last:
-            self._start(at)
-        else:
-            self.engine.sync()
 
     def _close(self) -> None:
         self.training.close()
@@ -270,7 +257,7 @@ class Fit:
             if self.own_validation:
                 assert self.validation is not None
                 if self.engine.stale:
-                    self.adopt()
+                    self.engine.sync()
                 found = evaluate(
                     self.engine, self.validation, self.settings.validation_batch_size, callbacks, model
                 )

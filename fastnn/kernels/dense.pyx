@@ -23,7 +23,8 @@ from fastnn.kernels.runtime cimport real
 
 
 cdef inline void tile_rows(const fnn_kernels *k, const Panel *panel, Py_ssize_t last, const real *a, Py_ssize_t a_row,
-                           Py_ssize_t a_step, const real *b, Py_ssize_t b_step, const real *init, real *c, Py_ssize_t c_row, Py_ssize_t depth, Py_ssize_t rows, int finish,
+                           Py_ssize_t a_step, const real *b, Py_ssize_t b_step, const real *init, real *c, Py_ssize_t c_row,
+                           Py_ssize_t depth, Py_ssize_t rows, int finish,
                            const real *other, Py_ssize_t other_row) noexcept nogil:
     # c (OUT: rows x panel, at c) = a (rows x depth) @ b (depth x panel), tile by tile
     cdef Py_ssize_t size = <Py_ssize_t>k.tile_rows[panel.vectors]

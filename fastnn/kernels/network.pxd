@@ -20,6 +20,7 @@ cdef class Network:
     cdef public object training   # a weak reference to who trains it
     cdef readonly long long version
     cdef State state
+    cdef public bint running         # inside a training call
     cdef object idle
     cdef object specification
     cdef size_t itemsize

@@ -203,10 +203,10 @@ cdef class Network:
         ValueError
             For another number of arrays, or another shape.
         RuntimeError
-            While the network is being trained.
+            While a training call runs; between two, the training goes on with the new weights.
         """
         cdef State state
-        if self.busy():
+        if self.running:
             raise RuntimeError("this network is being trained by another call; wait for it to end")
         shapes = []
         for units, below, bias in self.layer_shapes():

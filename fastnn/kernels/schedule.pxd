@@ -86,5 +86,5 @@ cdef struct Run:
     Py_ssize_t check_in
 
 cdef int decide(Run *run) noexcept nogil
-cdef void start_call(Run *run, Py_ssize_t epochs) noexcept nogil
+cdef void start_call(Run *run) noexcept nogil
 cdef void means(const Run *run, Py_ssize_t rows, double *out) noexcept nogil

@@ -23,9 +23,8 @@ from fastnn.kernels.schedule cimport (
 )
 
 
-cdef void start_call(Run *run, Py_ssize_t epochs) noexcept nogil:
-    """Prepare for at most so many further epochs; ``run.deadline`` is the caller's to set."""
-    run.epochs_wanted = min(run.epoch + epochs, run.epochs)
+cdef void start_call(Run *run) noexcept nogil:
+    """Prepare for a call; ``run.epochs_wanted`` and ``run.deadline`` are the caller's to set."""
     run.checked = clock()
     run.check_every = 1
     run.check_in = 1

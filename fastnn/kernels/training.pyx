@@ -31,6 +31,7 @@ cdef extern from "Python.h":
 cdef enum:
     BLOCKS_A_THREAD = 8        # from so many blocks of rows a thread on, gradients are summed by blocks
     PARTIALS_BYTES = 64 << 20  # and only while the blocks' gradients take no more
+    LOG_ROWS = 1 << 12         # epochs that the first record of the history has room for
     STEP_ADVANTAGE = 4         # a step pays for threads sooner than a lone call: the team is awake, and its pace is measured
 
 
@@ -75,6 +76,7 @@ cdef class Training:
     cdef State state
     cdef Run run_state
     cdef Pace pace
+    cdef long long version     # of the network's weights that this training last saw
     cdef object arrays
     cdef Arena order
     cdef Arena best_parameters
@@ -93,6 +95,8 @@ cdef class Training:
             raise RuntimeError("compile the network before training it")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
+        if epochs < 0:
+            raise ValueError(f"epochs must be at least 0, not {epochs}")
         memset(run, 0, sizeof(Run))
         self.network = network
         self.arrays = (x, y, sample_weight, validation)
@@ -116,7 +120,8 @@ cdef class Training:
         capacity = max(threads * run.block, 0 if sums else run.batch)
         self.space = network.workspace(capacity, threads, max(run.batch, threads * run.block), blocks if sums else 0, True)
         self.state = network.copy_state(network.state)
-        self.log_array = np.zeros((epochs, network.objective.columns * (2 if validation is not None else 1)))
+        self.version = network.version
+        self.log_array = np.zeros((min(max(epochs, 1), <Py_ssize_t>LOG_ROWS), network.objective.columns * (2 if validation is not None else 1)))
         self.bad = np.zeros(threads, np.intc)
         if shuffle and rows > 1:
             self.order = Arena(rows * sizeof(int64_t))
@@ -135,7 +140,7 @@ cdef class Training:
         run.iterations = self.state.iterations
         run.lifetime = self.state.epochs
         run.log_columns = self.log_array.shape[1]
-        run.logs = &self.log_array[0, 0] if epochs > 0 else NULL
+        run.logs = &self.log_array[0, 0]
         fnn_barrier_init(&run.barrier)
         if stopping is not None:
             self.set_stopping(stopping)
@@ -209,19 +214,24 @@ cdef class Training:
         """
         cdef Run *run = &self.run_state
         cdef Py_ssize_t before = run.epoch
+        cdef Py_ssize_t wanted = min(run.epoch + max_epochs, run.epochs)
         cdef double deadline = clock() + seconds
         if self.finished:
             return 0
         run.optimizer = self.network.optimizer
-        start_call(run, max_epochs)
+        self.adopt()
+        start_call(run)
+        self.network.running = True
         try:
-            while run.status == STATUS_RUNNING and run.epoch < run.epochs_wanted:
-                self.run_slice(deadline)
+            while run.status == STATUS_RUNNING and run.epoch < wanted:
+                self.run_slice(wanted, deadline)
                 if clock() >= deadline:
                     break
         except BaseException:
             self.close()
             raise
+        finally:
+            self.network.running = False
         if run.status == STATUS_BAD_DATA or run.status == STATUS_DIVERGED:
             self.close()
             self.raise_status()
@@ -240,9 +250,25 @@ cdef class Training:
             raise
         return run.epoch - before
 
-    cdef int run_slice(self, double deadline) except -1:
+    cdef int adopt(self) except -1:
+        # go on with weights that somebody set between two calls
+        cdef Run *run = &self.run_state
+        if self.version == self.network.version:
+            return 0
+        memcpy(run.parameters, self.network.state.arena.base, run.plan.parameters * run.plan.kernels.itemsize)
+        if self.network.dtype == "float32":
+            prepare[float](run, <float *>run.parameters)
+        else:
+            prepare[double](run, <double *>run.parameters)
+        return 0
+
+    cdef int run_slice(self, Py_ssize_t wanted, double deadline) except -1:
         # one native call; where the number of threads is ours to choose, also one measurement
         cdef Run *run = &self.run_state
+        if run.epoch == self.log_array.shape[0]:
+            self.log_array = np.concatenate([self.log_array, np.zeros_like(self.log_array)])
+            run.logs = &self.log_array[0, 0]
+        run.epochs_wanted = min(wanted, self.log_array.shape[0])
         cdef double begun = clock(), work = run.work_done
         cdef int threads = choose(&self.pace, begun)
         run.deadline = min(deadline, begun + slice_seconds(&self.pace))
@@ -294,6 +320,7 @@ cdef class Training:
         else:
             published = self.network.copy_state(self.state)
             self.network.publish(published)
+        self.version = self.network.version
 
     def close(self):
         """End this training; the network may be trained by another call from now on."""

@@ -461,3 +461,25 @@ def test_a_saturated_wrong_answer_can_still_be_unlearned(loss, from_logits, dtyp
     np.testing.assert_allclose(step, [0.5, -0.5] if loss.startswith("binary") else [1, -1], rtol=1e-6)
     assert np.isfinite(logs).all()
     assert logs[0, 0] > 15
+
+
+def test_weights_set_between_two_calls_are_trained_on():
+    net, x, y = small(optimizer="sgd")
+    start = net.weights()
+    t = Training(net, x, y, batch_size=5, shuffle=False, seed=1, epochs=2, num_threads=1)
+    t.run(1, 1e9)
+    net.set_weights(start)
+    t.run(1, 1e9)
+    twin, _, _ = small(optimizer="sgd")
+    train(twin, x, y, epochs=1, batch_size=5)
+    assert digest(net.weights()) == digest(twin.weights())
+    assert net.iterations == 2 * t.steps
+
+
+def test_history_grows_with_the_epochs():
+    net, x, y = small()
+    t = Training(net, x, y, batch_size=23, shuffle=False, seed=1, epochs=10_000, num_threads=1)
+    while t.epoch < 10_000:
+        t.run(10_000, 0.01)
+    assert t.logs.shape[0] == 10_000
+    assert (t.logs[:, 0] > 0).all()
