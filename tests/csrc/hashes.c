@@ -1,0 +1,139 @@
+/* Prints, for every instruction set that this machine can run and both element types, a hash of what every kernel computes on the same
+   pseudo-random data. The lines of one element type must agree, on one machine and between machines. */
+#include "fastnn.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SIZE = 40000 };
+
+static uint64_t hash;
+static void add(const void *p, size_t bytes)
+{
+    const unsigned char *c = p;
+    for (size_t i = 0; i < bytes; i++)
+        hash = (hash ^ c[i]) * 1099511628211u;
+}
+
+static uint32_t random_state;
+static double uniform(void)
+{
+    random_state = random_state * 1664525u + 1013904223u;
+    return (double)(random_state >> 8) / (1 << 24) * 4 - 2;
+}
+
+static void fill(const fnn_kernels *k, void *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (k->itemsize == 4)
+            ((float *)p)[i] = (float)uniform();
+        else
+            ((double *)p)[i] = uniform();
+}
+
+/* depth and columns that no vector divides; b row-major with a row of 160 elements, so any panel may read whole vectors */
+static void tiles(const fnn_kernels *k, const char *a, const char *b, char *c)
+{
+    const size_t columns = 77, depths[] = {1, 5, 16, 67}, rows = 29, s = k->itemsize;
+    for (size_t d = 0; d < 4; d++)
+        for (int finish = FNN_STORE; finish <= FNN_RELU_SLOPE; finish++) {
+            size_t width = k->panel_vectors * k->lanes;
+            for (size_t start = 0; start < columns; start += width) {
+                size_t n = columns - start < width ? columns - start : width,
+                       vectors = (n + k->lanes - 1) / k->lanes;
+                for (size_t first = 0, size; first < rows; first += size) {
+                    size = rows - first < k->tile_rows[vectors] ? rows - first : k->tile_rows[vectors];
+                    k->tile[vectors][size](depths[d], a + first * 100 * s, 100, 1, b + start * s, 160,
+                                           b + (start + 7) * s, c + (first * 160 + start) * s, 160,
+                                           n - (vectors - 1) * k->lanes, finish,
+                                           a + (first * 160 + start) * s, 160);
+                }
+            }
+            for (size_t r = 0; r < rows; r++)
+                add(c + r * 160 * s, columns * s);
+        }
+}
+
+static void all(const fnn_kernels *k)
+{
+    const size_t s = k->itemsize;
+    char *a = calloc(SIZE, s), *b = calloc(SIZE, s), *c = calloc(SIZE, s), *d = calloc(SIZE, s);
+    int64_t index[37];
+    double lanes16[16] = {0};
+    random_state = 1;
+    hash = 14695981039346656037u;
+    fill(k, a, SIZE);
+    fill(k, b, SIZE);
+    fill(k, c, SIZE);
+    tiles(k, a, b, c);
+    k->dot_rows(37, 80, a, 96, b, c);
+    add(c, 37 * s);
+    for (int i = 0; i < FNN_ACTIVATIONS; i++) {
+        k->activation_forward[i](13, 37, a, 40, c, 41);
+        add(c, 13 * 41 * s);
+        memcpy(d, b, 2000 * s);
+        k->activation_backward[i](13, 37, c, 41, d, 40);
+        add(d, 13 * 40 * s);
+    }
+    for (int i = 0; i < FNN_LOSSES; i++)
+        for (int weighted = 0; weighted < 2; weighted++) {
+            k->activation_forward[FNN_ACTIVATION_sigmoid](5, 40, a, 40, c, 40); /* outputs, inside (0, 1) */
+            k->activation_forward[FNN_ACTIVATION_sigmoid](5, 40, b, 40, d, 40); /* targets */
+            for (size_t r = 0; r < 37 && fnn_loss_table[i].property == FNN_TARGETS_CLASS; r++)
+                if (s == 4)
+                    ((float *)d)[r] = (float)(r % 5);
+                else
+                    ((double *)d)[r] = (double)(r % 5);
+            k->loss[i](37, 5, c, 40, d, 40, weighted ? a + 1000 * s : NULL, 1.0 / 37, c + 1000 * s, 40,
+                       c + 2000 * s);
+            add(c, 2040 * s);
+        }
+    for (int i = 0; i < FNN_METRICS; i++) {
+        k->metric[i](37, 5, a, 40, b, 40, c);
+        add(c, 37 * s);
+    }
+    for (int i = 0; i < FNN_OPTIMIZERS; i++) {
+        char h[8 * 8];
+        memcpy(h, a, sizeof h);
+        for (int j = 0; j < 4; j++)
+            if (s == 4)
+                ((float *)h)[j] = 0.01f * (float)(j + 1);
+            else
+                ((double *)h)[j] = 0.01 * (j + 1);
+        k->activation_forward[FNN_ACTIVATION_sigmoid](1, 1000, b, 1000, d,
+                                                      1000); /* second moments are not negative */
+        memcpy(c, b, 3000 * s);
+        for (int step = 0; step < 3; step++)
+            k->optimizer[i](960, a, c, c + 1000 * s, d, h);
+        add(c, 3000 * s);
+        add(d, 1000 * s);
+    }
+    k->transpose(37, 29, a, 40, c, 38);
+    add(c, 29 * 38 * s);
+    k->permutation(7, 3, 37, index);
+    add(index, sizeof index);
+    k->gather(37, 19, index, a, 20, c, 21);
+    add(c, 37 * 21 * s);
+    k->gather_columns(37, 3, index, a, 20, c, 40);
+    add(c, 3 * 40 * s);
+    k->accumulate(37, a, c);
+    add(c, 37 * s);
+    k->sum_lanes(37, a, lanes16);
+    add(lanes16, sizeof lanes16);
+    printf("%s %s %016llx\n", s == 4 ? "float32" : "float64", k->isa, (unsigned long long)hash);
+    free(a);
+    free(b);
+    free(c);
+    free(d);
+}
+
+int main(void)
+{
+    uint64_t state = fnn_float_flush();
+    for (int dtype = 0; dtype < FNN_DTYPES; dtype++)
+        for (const char *const *isa = fnn_instruction_sets(); *isa; isa++)
+            all(fnn_kernels_for(*isa, (enum fnn_dtype)dtype));
+    fnn_float_restore(state);
+    return 0;
+}
