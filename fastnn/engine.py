@@ -46,9 +46,8 @@ class Engine:
 
     def sync(self) -> None:
         """Bring values assigned elsewhere into the network; call before using it if ``stale``."""
-        if self.owner is not None:  # between two native calls, its thread may
-            if self.trainer != threading.get_ident():
-                return
+        if self.owner is not None and self.trainer != threading.get_ident():
+            return  # between two native calls, only the thread that trains may
         with self._pushing:
             self.stale = False  # first: what changes from here on is for the next time
             self.net.set_weights([v.value for v in self._alive()])
