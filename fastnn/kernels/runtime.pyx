@@ -263,7 +263,7 @@ cdef int threads_for(double operations, Py_ssize_t shares, int requested) noexce
     return n if n > 1 else 1
 
 cdef int spins_for(int team) noexcept nogil:
-    return 0 if team > allowed_cores else 1000
+    return 0 if team > allowed_cores else 5000
 
 
 cdef void after_fork() noexcept nogil:
