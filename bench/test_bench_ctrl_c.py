@@ -30,15 +30,18 @@ def test_ctrl_c(benchmark, settings, report, key):
     model = build(workload)
     moments = random.Random(0)
 
-    def send(delay):
+    def send(ready, delay):
+        ready.wait()
         time.sleep(delay)
         clock.start()
         os.kill(os.getpid(), signal.SIGINT)
 
     def interrupted_fit():
-        sender = threading.Thread(target=send, args=(moments.uniform(*MOMENTS),))
+        ready = threading.Event()
+        sender = threading.Thread(target=send, args=(ready, moments.uniform(*MOMENTS)))
         sender.start()
         try:
+            ready.set()
             model.fit(x, y, batch_size=workload.batch, epochs=EPOCHS[key], verbose=0)
         except KeyboardInterrupt:
             clock.stop()

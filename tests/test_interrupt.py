@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -11,7 +12,8 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 
 START = """
-import sys, time, hashlib
+import sys, time, hashlib, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started us may have had it ignored
 import numpy as np, fastnn
 from fastnn.kernels import runtime
 def sha(model):
@@ -85,6 +87,8 @@ def interrupt(code, wait, **environment):
         text=True,
         env={**os.environ, **environment},
     )
+    watchdog = threading.Timer(120, process.kill)  # or a fit that does not stop would go on for ever
+    watchdog.start()
     try:
         for line in process.stdout:
             if line.strip() == "ready":
@@ -102,6 +106,7 @@ def interrupt(code, wait, **environment):
         assert seconds is not None, out
         return seconds, out
     finally:
+        watchdog.cancel()
         process.kill()
         process.stdout.close()
         process.stderr.close()

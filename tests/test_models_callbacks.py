@@ -290,6 +290,17 @@ def test_early_stopping_stops_and_restores(rng):
     assert model.evaluate(*data["validation_data"], verbose=0)[0] == pytest.approx(min(values), rel=1e-6)
 
 
+def test_epochs_without_end_until_early_stopping_ends_them(rng):
+    """A number of epochs that nobody means to reach costs no memory."""
+    make, data = problem(rng)
+    results = []
+    for epochs in (200, 10**12):
+        stopping = EarlyStopping(patience=5, restore_best_weights=True)
+        model = make()
+        results.append((model.fit(**{**data, "epochs": epochs}, callbacks=[stopping]).history, state(model)))
+    assert results[0] == results[1]
+
+
 def test_early_stopping_modes(rng):
     make, data = problem(rng)
     for mode, monitor, better in (

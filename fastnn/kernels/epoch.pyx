@@ -19,7 +19,7 @@ from fastnn.kernels.plan cimport (
     share,
 )
 from fastnn.kernels.rows cimport rows_pass
-from fastnn.kernels.runtime cimport clock, float_flush, float_restore, real, spins_for
+from fastnn.kernels.runtime cimport clock, float_flush, float_restore, processor_clock, real, spins_for
 from fastnn.kernels.schedule cimport ACTION_RETURN, ACTION_TRAIN, Run, Step, decide
 from fastnn.kernels.team cimport team_size
 from fastnn.kernels.tiles cimport block_gradients, refresh_all, tile_cost, tiles_pass
@@ -107,6 +107,7 @@ cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept 
     cdef PhaseKind kind
     cdef int spins = spins_for(team), phase, phases
     cdef uint64_t state = float_flush()
+    cdef double processor = processor_clock() if team > 1 else 0
     tile_range(run.plan, thread, team, &first, &last)
     if thread == 0:
         run.team = team
@@ -130,6 +131,7 @@ cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept 
                 tiles_share(run, &step, phase, kind == PHASE_SUMS_TILES, work, parameters, transposed, first, last, thread)
         if phases == 1:
             fnn_barrier_wait(&run.barrier, team, spins)  # thread 0 reads all rows' values next
+    run.processor[thread] = processor_clock() - processor if team > 1 else 0
     float_restore(state)
 
 

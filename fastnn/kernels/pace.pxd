@@ -5,10 +5,12 @@ cdef struct Pace:
     bint long_steps
     double rate_one           # work a second, as last measured; 0: not yet
     double rate_most
-    double next_probe         # when the other choice is measured again
+    double slice              # seconds that all threads are trusted for
+    double wait               # seconds until the choice that lost is measured again
+    double next_probe
     int probing               # threads to measure in the next slice; 0: none
 
 cdef void start_pace(Pace *pace, int most, bint fixed, double operations) noexcept nogil
 cdef int choose(Pace *pace, double now) noexcept nogil
-cdef double slice_seconds(const Pace *pace) noexcept nogil
-cdef void record(Pace *pace, int threads, double work, double seconds) noexcept nogil
+cdef double slice_seconds(const Pace *pace, int threads) noexcept nogil
+cdef void record(Pace *pace, int threads, double work, double seconds, bint squeezed, double now) noexcept nogil

@@ -1,14 +1,18 @@
 """How many threads a training gets while it runs: what was faster when last measured.
 
 A cost model cannot know whether the other cores are free. So a training starts on one thread (one with long steps, on all), measures
-a short slice of each choice, goes on with the faster, and measures the other again now and then. The results do not depend on it.
+a short slice of each choice, and goes on with the faster. All threads are trusted for longer and longer slices while they keep their
+lead; where they lose it, as when another process takes a core, they are tried again more and more rarely. A thread that got less of
+the processor than of the clock shows at once that there is no core for it. The results do not depend on any of this.
 """
 from fastnn.kernels.pace cimport Pace
 
 cdef double PROBE_SECONDS = 1.5e-3     # a slice that measures; a step is never cut
-cdef double SLICE_SECONDS = 50e-3
-cdef double PROBE_EVERY = 0.25
+cdef double LONGEST_SLICE = 50e-3
+cdef double SHORTEST_WAIT = 0.25
+cdef double LONGEST_WAIT = 8.0
 cdef double LONG_STEP = 5e7            # operations, about a millisecond: too long to try on one thread at the start
+cdef double LEAD = 1.05                # of all threads over one, or they are not worth their cores
 
 
 cdef void start_pace(Pace *pace, int most, bint fixed, double operations) noexcept nogil:
@@ -18,8 +22,14 @@ cdef void start_pace(Pace *pace, int most, bint fixed, double operations) noexce
     pace.long_steps = operations > LONG_STEP
     pace.rate_one = 0
     pace.rate_most = 0
+    pace.slice = PROBE_SECONDS
+    pace.wait = SHORTEST_WAIT
     pace.next_probe = 0
     pace.probing = 0
+
+
+cdef inline bint all_lead(const Pace *pace) noexcept nogil:
+    return pace.rate_most > LEAD * pace.rate_one
 
 
 cdef int choose(Pace *pace, double now) noexcept nogil:
@@ -28,29 +38,41 @@ cdef int choose(Pace *pace, double now) noexcept nogil:
     if pace.fixed:
         return pace.most
     if pace.rate_one == 0 and pace.rate_most == 0:
-        pace.next_probe = now + (PROBE_EVERY if pace.long_steps else 0)
+        pace.next_probe = now + SHORTEST_WAIT if pace.long_steps else now
         pace.probing = pace.most if pace.long_steps else 1
+    elif now >= pace.next_probe:
+        pace.next_probe = now + pace.wait
+        pace.probing = 1 if all_lead(pace) else pace.most
+    if pace.probing:
         return pace.probing
-    if now >= pace.next_probe:
-        pace.next_probe = now + PROBE_EVERY
-        pace.probing = pace.most if pace.rate_one >= pace.rate_most else 1
-        return pace.probing
-    return 1 if pace.rate_one >= pace.rate_most else pace.most
+    return pace.most if all_lead(pace) else 1
 
 
-cdef double slice_seconds(const Pace *pace) noexcept nogil:
+cdef double slice_seconds(const Pace *pace, int threads) noexcept nogil:
     """Length of the next slice."""
     if pace.fixed:
         return 1e9
-    return PROBE_SECONDS if pace.probing else SLICE_SECONDS
+    if pace.probing:
+        return PROBE_SECONDS
+    return LONGEST_SLICE if threads == 1 else pace.slice
 
 
-cdef void record(Pace *pace, int threads, double work, double seconds) noexcept nogil:
-    """What the slice did."""
-    cdef double rate = work / seconds if seconds > 0 else 0
-    if pace.fixed or work == 0:
+cdef void record(Pace *pace, int threads, double work, double seconds, bint squeezed, double now) noexcept nogil:
+    """What the slice did; `squeezed` if a thread of it had to wait for a core."""
+    if pace.fixed or work == 0 or seconds <= 0:
         return
     if threads == 1:
-        pace.rate_one = rate
+        pace.rate_one = work / seconds
+        return
+    pace.rate_most = work / seconds
+    if pace.rate_one > 0 and not all_lead(pace):
+        pace.slice = PROBE_SECONDS
+        pace.wait = min(2 * pace.wait, LONGEST_WAIT)
+        pace.next_probe = now + pace.wait
+    elif squeezed:
+        pace.slice = PROBE_SECONDS
+        pace.next_probe = now  # how fast would one be?
     else:
-        pace.rate_most = rate
+        pace.slice = min(2 * pace.slice, LONGEST_SLICE)
+        if pace.slice == LONGEST_SLICE:
+            pace.wait = SHORTEST_WAIT

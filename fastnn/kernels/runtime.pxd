@@ -25,6 +25,8 @@ cdef int cores_allowed() noexcept nogil
 cdef uint64_t float_flush() noexcept nogil
 cdef void float_restore(uint64_t state) noexcept nogil
 cdef double clock() noexcept nogil
+# Seconds that the calling thread has had the processor.
+cdef double processor_clock() noexcept nogil
 
 
 cdef class Arena:

@@ -53,6 +53,7 @@ cdef struct Run:
     uint64_t seed
     fnn_barrier barrier
     int *bad                  # what each thread found not finite in its rows
+    double *processor         # seconds that each thread had the processor in this call
     int team
     PhaseKind phase[MAX_PHASES]  # of a training step; an evaluation is one PHASE_ROWS
     int phases

@@ -28,6 +28,8 @@ from fastnn.kernels.workspace cimport Workspace
 cdef extern from "Python.h":
     int raise_signals "PyErr_CheckSignals"() except -1
 
+cdef double ON_A_CORE = 0.8     # share of the time for which a thread that is not held up has the processor
+
 cdef enum:
     BLOCKS_A_THREAD = 8        # from so many blocks of rows a thread on, gradients are summed by blocks
     PARTIALS_BYTES = 64 << 20  # and only while the blocks' gradients take no more
@@ -81,6 +83,7 @@ cdef class Training:
     cdef Arena order
     cdef Arena best_parameters
     cdef int[::1] bad
+    cdef double[::1] processor
     cdef double[:, ::1] log_array
     cdef readonly bint finished
     cdef readonly bint restored
@@ -123,6 +126,7 @@ cdef class Training:
         self.version = network.version
         self.log_array = np.zeros((min(max(epochs, 1), <Py_ssize_t>LOG_ROWS), network.objective.columns * (2 if validation is not None else 1)))
         self.bad = np.zeros(threads, np.intc)
+        self.processor = np.zeros(threads)
         if shuffle and rows > 1:
             self.order = Arena(rows * sizeof(int64_t))
             run.order = <int64_t *>self.order.base
@@ -133,6 +137,7 @@ cdef class Training:
         run.work = self.space.arena.base
         run.parameters = self.state.arena.base
         run.bad = &self.bad[0]
+        run.processor = &self.processor[0]
         run.seed = <uint64_t>(int(seed) & 0xFFFFFFFFFFFFFFFF)
         start_pace(&self.pace, threads, num_threads > 0 or threads_are_set(), network.plan.operations * run.batch)
         run.epochs = epochs
@@ -270,13 +275,18 @@ cdef class Training:
             run.logs = &self.log_array[0, 0]
         run.epochs_wanted = min(wanted, self.log_array.shape[0])
         cdef double begun = clock(), work = run.work_done
-        cdef int threads = choose(&self.pace, begun)
-        run.deadline = min(deadline, begun + slice_seconds(&self.pace))
+        cdef int threads = choose(&self.pace, begun), thread
+        cdef bint squeezed = False
+        cdef double now
+        run.deadline = min(deadline, begun + slice_seconds(&self.pace, threads))
         if self.network.dtype == "float32":
             run_team[float](run, <float *>run.parameters, threads)
         else:
             run_team[double](run, <double *>run.parameters, threads)
-        record(&self.pace, threads, run.work_done - work, clock() - begun)
+        now = clock()
+        for thread in range(run.team):
+            squeezed |= self.processor[thread] < ON_A_CORE * (now - begun)
+        record(&self.pace, threads, run.work_done - work, now - begun, squeezed, now)
         return 0
 
     def raise_status(self):
