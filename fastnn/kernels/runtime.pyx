@@ -241,6 +241,8 @@ def thread_reason():
 
 
 cdef int automatic_limit() noexcept nogil:
+    if not FASTNN_OPENMP or forked:
+        return 1
     if environment_threads > 0 and environment_threads < allowed_cores:
         return environment_threads
     return allowed_cores

@@ -124,7 +124,8 @@ cdef class Training:
         self.space = network.workspace(capacity, threads, max(run.batch, threads * run.block), blocks if sums else 0, True)
         self.state = network.copy_state(network.state)
         self.version = network.version
-        self.log_array = np.zeros((min(max(epochs, 1), <Py_ssize_t>LOG_ROWS), network.objective.columns * (2 if validation is not None else 1)))
+        columns = network.objective.columns * (2 if validation is not None else 1)
+        self.log_array = np.zeros((min(max(epochs, 1), <Py_ssize_t>LOG_ROWS), columns))
         self.bad = np.zeros(threads, np.intc)
         self.processor = np.zeros(threads)
         if shuffle and rows > 1:
