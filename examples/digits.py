@@ -10,14 +10,14 @@ from sklearn.model_selection import train_test_split
 
 import fastnn as keras
 
-EPOCHS = 200
+EPOCHS = 100
 BATCH_SIZE = 32
 
 
 def load():
-    """1437 images to train on and 360 to test with; pixels from 0 to 1."""
+    """1437 images to train on, 360 to test with, the same share of each digit in both; pixels from 0 to 1."""
     x, y = load_digits(return_X_y=True)
-    return train_test_split(x / 16, y, test_size=0.2, random_state=42)
+    return train_test_split(x / 16, y, test_size=0.2, random_state=42, stratify=y)
 
 
 def build():

@@ -255,3 +255,11 @@ def test_public_names_exist_and_are_documented(name):
     found = getattr(fastnn, name)
     if callable(found):
         assert found.__doc__, name
+
+
+def test_memory_is_allocated_in_one_place():
+    """Kernels allocate nothing, and everything native comes out of Arena (runtime.pyx)."""
+    words = re.compile(r"\b(malloc|calloc|realloc|free|alloca|aligned_alloc|posix_memalign|PyMem_\w+)\s*\(")
+    sources = [*(ROOT / "csrc").iterdir(), *(ROOT / "fastnn" / "kernels").glob("*.p[yx]*")]
+    found = {source.name for source in sources if words.search(source.read_text(encoding="utf-8"))}
+    assert found == {"runtime.pyx"}

@@ -63,6 +63,24 @@ def test_certain_and_wrong_is_clipped_not_infinite(loss, dtype, isa):
     np.testing.assert_allclose(k.loss_forward(loss, right, a), 0, atol=3e-7)
 
 
+def test_no_gradient_passes_where_probabilities_are_clipped(dtype, isa):
+    """Outputs of relu, tanh or no activation may be 0, 1 or beyond; a row may be clipped in part."""
+    a = np.array([[-0.5, 0.0, 1e-9, 0.3, 1.0, 1.5, 0.7, 0.2]], dtype)
+    for y in (np.zeros((1, 8), dtype), np.ones((1, 8), dtype), np.full((1, 8), 0.5, dtype)):
+        want = LOSSES["binary_crossentropy", False](y.astype(float), a.astype(float))[1]
+        got = k.loss_backward("binary_crossentropy", y, a)
+        np.testing.assert_allclose(got, want, rtol=1e-5)
+        assert (got[0, [0, 1, 2, 4, 5]] == 0).all()
+    shares = np.array([[0.0, 1e-9, 0.25, 0.5, 0.25]], dtype)
+    for sums in (1.0, 4.0):
+        for y in (np.eye(5, dtype=dtype), np.full((1, 5), 0.2, dtype)):
+            z = np.repeat(shares * dtype.type(sums), len(y), axis=0)
+            want = LOSSES["categorical_crossentropy", False](y.astype(float), z.astype(float))[1] / len(y)
+            np.testing.assert_allclose(
+                k.loss_backward("categorical_crossentropy", y, z), want, rtol=1e-5, atol=1e-6
+            )
+
+
 @pytest.mark.parametrize(
     "loss", ["binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"]
 )

@@ -1,5 +1,8 @@
 """Whole training runs against the oracle, and the rules of a Training: order, steps, chunks, publishing."""
 
+import gc
+import sys
+
 import numpy as np
 import oracle
 import pytest
@@ -483,3 +486,32 @@ def test_history_grows_with_the_epochs():
         t.run(10_000, 0.01)
     assert t.logs.shape[0] == 10_000
     assert (t.logs[:, 0] > 0).all()
+
+
+def test_no_python_and_no_allocation_inside_a_call():
+    net, x, y = small(metrics=())
+    t = Training(net, x, y, batch_size=5, shuffle=True, seed=1, epochs=4000, num_threads=1)
+    t.run(1, 1e9)
+    seen = []
+
+    def blocks_of(epochs):
+        gc.collect()
+        gc.disable()
+        try:
+            before = sys.getallocatedblocks()
+            sys.setprofile(lambda frame, event, argument: seen.append((frame.f_code.co_name, event)))
+            try:
+                t.run(epochs, 1e9)
+            finally:
+                sys.setprofile(None)
+            return sys.getallocatedblocks() - before
+        finally:
+            gc.enable()
+
+    few, few_events = blocks_of(10), len(seen)
+    seen.clear()
+    many, many_events = blocks_of(3900), len(seen)
+    assert t.epoch == 3911
+    assert many <= few + 2  # a state to publish, whatever the number of epochs
+    assert many_events <= few_events
+    assert {name for name, _ in seen} <= {"blocks_of"}  # no frame but the caller's own
