@@ -19,34 +19,9 @@ typedef __m256i f64_ivec;
 typedef __m256 f32_mask;
 typedef __m256d f64_mask;
 
-#define BOTH_BINARY(name, op)                                                                 \
-    static inline f32_vec f32_##name(f32_vec a, f32_vec b) { return _mm256_##op##_ps(a, b); } \
-    static inline f64_vec f64_##name(f64_vec a, f64_vec b) { return _mm256_##op##_pd(a, b); }
-BOTH_BINARY(add, add)
-BOTH_BINARY(sub, sub)
-BOTH_BINARY(mul, mul)
-BOTH_BINARY(div, div)
-BOTH_BINARY(min, min)
-BOTH_BINARY(max, max)
-BOTH_BINARY(and, and)
-BOTH_BINARY(or, or)
-BOTH_BINARY(xor, xor)
-BOTH_BINARY(andnot, andnot)
-#undef BOTH_BINARY
-
-#define BOTH_TERNARY(name, op)                                                                              \
-    static inline f32_vec f32_##name(f32_vec a, f32_vec b, f32_vec c) { return _mm256_##op##_ps(a, b, c); } \
-    static inline f64_vec f64_##name(f64_vec a, f64_vec b, f64_vec c) { return _mm256_##op##_pd(a, b, c); }
-BOTH_TERNARY(fma, fmadd)
-BOTH_TERNARY(fnma, fnmadd)
-#undef BOTH_TERNARY
-
-static inline f32_vec f32_sqrt(f32_vec a) { return _mm256_sqrt_ps(a); }
-static inline f64_vec f64_sqrt(f64_vec a) { return _mm256_sqrt_pd(a); }
-static inline f32_vec f32_set1(float a) { return _mm256_set1_ps(a); }
-static inline f64_vec f64_set1(double a) { return _mm256_set1_pd(a); }
-static inline f32_vec f32_zero(void) { return _mm256_setzero_ps(); }
-static inline f64_vec f64_zero(void) { return _mm256_setzero_pd(); }
+#define X86_WIDTH 256
+#define X86_PREFIX _mm256_
+#include "simd_x86.h"
 
 /* the first n lanes: a window on this table, n from its middle */
 static const int32_t simd_window[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
@@ -59,10 +34,6 @@ static inline __m256i f64_first(size_t n)
     return _mm256_loadu_si256((const __m256i *)(simd_window + 8 - 2 * n));
 }
 
-static inline f32_vec f32_load(const float *p) { return _mm256_loadu_ps(p); }
-static inline f64_vec f64_load(const double *p) { return _mm256_loadu_pd(p); }
-static inline void f32_store(float *p, f32_vec a) { _mm256_storeu_ps(p, a); }
-static inline void f64_store(double *p, f64_vec a) { _mm256_storeu_pd(p, a); }
 static inline f32_vec f32_load_n(const float *p, size_t n) { return _mm256_maskload_ps(p, f32_first(n)); }
 static inline f64_vec f64_load_n(const double *p, size_t n) { return _mm256_maskload_pd(p, f64_first(n)); }
 static inline void f32_store_n(float *p, f32_vec a, size_t n) { _mm256_maskstore_ps(p, f32_first(n), a); }
@@ -75,24 +46,10 @@ static inline f64_mask f64_eq(f64_vec a, f64_vec b) { return _mm256_cmp_pd(a, b,
 static inline f32_vec f32_select(f32_mask m, f32_vec yes, f32_vec no) { return _mm256_blendv_ps(no, yes, m); }
 static inline f64_vec f64_select(f64_mask m, f64_vec yes, f64_vec no) { return _mm256_blendv_pd(no, yes, m); }
 
-static inline f32_ivec f32_bits(f32_vec a) { return _mm256_castps_si256(a); }
-static inline f64_ivec f64_bits(f64_vec a) { return _mm256_castpd_si256(a); }
 static inline f32_vec f32_from_bits(f32_ivec a) { return _mm256_castsi256_ps(a); }
 static inline f64_vec f64_from_bits(f64_ivec a) { return _mm256_castsi256_pd(a); }
 static inline f32_ivec f32_iset1(int32_t a) { return _mm256_set1_epi32(a); }
 static inline f64_ivec f64_iset1(int64_t a) { return _mm256_set1_epi64x(a); }
-static inline f32_ivec f32_iadd(f32_ivec a, f32_ivec b) { return _mm256_add_epi32(a, b); }
-static inline f64_ivec f64_iadd(f64_ivec a, f64_ivec b) { return _mm256_add_epi64(a, b); }
-static inline f32_ivec f32_isub(f32_ivec a, f32_ivec b) { return _mm256_sub_epi32(a, b); }
-static inline f64_ivec f64_isub(f64_ivec a, f64_ivec b) { return _mm256_sub_epi64(a, b); }
-static inline f32_ivec f32_iand(f32_ivec a, f32_ivec b) { return _mm256_and_si256(a, b); }
-static inline f64_ivec f64_iand(f64_ivec a, f64_ivec b) { return _mm256_and_si256(a, b); }
-static inline f32_ivec f32_ior(f32_ivec a, f32_ivec b) { return _mm256_or_si256(a, b); }
-static inline f64_ivec f64_ior(f64_ivec a, f64_ivec b) { return _mm256_or_si256(a, b); }
-#define f32_ishl(a, n) _mm256_slli_epi32(a, n)
-#define f64_ishl(a, n) _mm256_slli_epi64(a, n)
-#define f32_ishr(a, n) _mm256_srli_epi32(a, n)
-#define f64_ishr(a, n) _mm256_srli_epi64(a, n)
 
 /* 16 virtual lanes, added as (l, l+8), (l, l+4), (l, l+2), (l, l+1). */
 static inline float f32_sum16(const f32_vec *p)

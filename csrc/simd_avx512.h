@@ -19,39 +19,10 @@ typedef __m512i f64_ivec;
 typedef __mmask16 f32_mask;
 typedef __mmask8 f64_mask;
 
-#define BOTH_BINARY(name, op)                                                                 \
-    static inline f32_vec f32_##name(f32_vec a, f32_vec b) { return _mm512_##op##_ps(a, b); } \
-    static inline f64_vec f64_##name(f64_vec a, f64_vec b) { return _mm512_##op##_pd(a, b); }
-BOTH_BINARY(add, add)
-BOTH_BINARY(sub, sub)
-BOTH_BINARY(mul, mul)
-BOTH_BINARY(div, div)
-BOTH_BINARY(min, min)
-BOTH_BINARY(max, max)
-BOTH_BINARY(and, and)
-BOTH_BINARY(or, or)
-BOTH_BINARY(xor, xor)
-BOTH_BINARY(andnot, andnot)
-#undef BOTH_BINARY
+#define X86_WIDTH 512
+#define X86_PREFIX _mm512_
+#include "simd_x86.h"
 
-#define BOTH_TERNARY(name, op)                                                                              \
-    static inline f32_vec f32_##name(f32_vec a, f32_vec b, f32_vec c) { return _mm512_##op##_ps(a, b, c); } \
-    static inline f64_vec f64_##name(f64_vec a, f64_vec b, f64_vec c) { return _mm512_##op##_pd(a, b, c); }
-BOTH_TERNARY(fma, fmadd)
-BOTH_TERNARY(fnma, fnmadd)
-#undef BOTH_TERNARY
-
-static inline f32_vec f32_sqrt(f32_vec a) { return _mm512_sqrt_ps(a); }
-static inline f64_vec f64_sqrt(f64_vec a) { return _mm512_sqrt_pd(a); }
-static inline f32_vec f32_set1(float a) { return _mm512_set1_ps(a); }
-static inline f64_vec f64_set1(double a) { return _mm512_set1_pd(a); }
-static inline f32_vec f32_zero(void) { return _mm512_setzero_ps(); }
-static inline f64_vec f64_zero(void) { return _mm512_setzero_pd(); }
-
-static inline f32_vec f32_load(const float *p) { return _mm512_loadu_ps(p); }
-static inline f64_vec f64_load(const double *p) { return _mm512_loadu_pd(p); }
-static inline void f32_store(float *p, f32_vec a) { _mm512_storeu_ps(p, a); }
-static inline void f64_store(double *p, f64_vec a) { _mm512_storeu_pd(p, a); }
 static inline f32_vec f32_load_n(const float *p, size_t n)
 {
     return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
@@ -82,24 +53,10 @@ static inline f64_vec f64_select(f64_mask m, f64_vec yes, f64_vec no)
     return _mm512_mask_blend_pd(m, no, yes);
 }
 
-static inline f32_ivec f32_bits(f32_vec a) { return _mm512_castps_si512(a); }
-static inline f64_ivec f64_bits(f64_vec a) { return _mm512_castpd_si512(a); }
 static inline f32_vec f32_from_bits(f32_ivec a) { return _mm512_castsi512_ps(a); }
 static inline f64_vec f64_from_bits(f64_ivec a) { return _mm512_castsi512_pd(a); }
 static inline f32_ivec f32_iset1(int32_t a) { return _mm512_set1_epi32(a); }
 static inline f64_ivec f64_iset1(int64_t a) { return _mm512_set1_epi64(a); }
-static inline f32_ivec f32_iadd(f32_ivec a, f32_ivec b) { return _mm512_add_epi32(a, b); }
-static inline f64_ivec f64_iadd(f64_ivec a, f64_ivec b) { return _mm512_add_epi64(a, b); }
-static inline f32_ivec f32_isub(f32_ivec a, f32_ivec b) { return _mm512_sub_epi32(a, b); }
-static inline f64_ivec f64_isub(f64_ivec a, f64_ivec b) { return _mm512_sub_epi64(a, b); }
-static inline f32_ivec f32_iand(f32_ivec a, f32_ivec b) { return _mm512_and_si512(a, b); }
-static inline f64_ivec f64_iand(f64_ivec a, f64_ivec b) { return _mm512_and_si512(a, b); }
-static inline f32_ivec f32_ior(f32_ivec a, f32_ivec b) { return _mm512_or_si512(a, b); }
-static inline f64_ivec f64_ior(f64_ivec a, f64_ivec b) { return _mm512_or_si512(a, b); }
-#define f32_ishl(a, n) _mm512_slli_epi32(a, n)
-#define f64_ishl(a, n) _mm512_slli_epi64(a, n)
-#define f32_ishr(a, n) _mm512_srli_epi32(a, n)
-#define f64_ishr(a, n) _mm512_srli_epi64(a, n)
 
 /* 16 virtual lanes, added as (l, l+8), (l, l+4), (l, l+2), (l, l+1). */
 static inline float f32_sum16(const f32_vec *p)
