@@ -52,26 +52,33 @@ static void P(permutation)(uint64_t key, uint64_t epoch, int64_t n, int64_t *out
     const uint32_t stream[3] = {(uint32_t)epoch, (uint32_t)(epoch >> 32), P(STREAM_SHUFFLE)};
     uint32_t counter = 0;
     /* a few rows need a few counters; the order of the words is a function of n alone */
-    const size_t counters = n <= 16 ? ((size_t)n + 3) / 4 : n <= 64 ? 16 : COUNTERS;
-    /* inside out: out[0..i] is a uniform permutation of 0..i. A word times i + 1 is off uniform by at most n / 2^32, so from 2^24
-       rows on, two words make one number. */
-    if (n <= (int64_t)1 << 24) {
+    const size_t counters = n <= 32 ? ((size_t)n + 7) / 8 : n <= 128 ? 16 : COUNTERS;
+    /* inside out: out[0..i] is a uniform permutation of 0..i. The high half of a word times i + 1 is the place, off uniform by at most
+       n / 2^32; of a few rows the low half is random enough for a second place (off by n^2 / 2^32, 0.1 % at most), and from 2^24 rows
+       on one place takes two words. */
+    if (n <= 2048) {
         for (int64_t i = 0; i < n; counter += COUNTERS) {
             P(philox)(key, counter, stream, counters, words);
-            int64_t end = n - i < WORDS ? n : i + WORDS;
-            for (const uint32_t *word = words; i < end; i++, word++) {
-                int64_t j = (int64_t)((uint64_t)*word * (uint64_t)(i + 1) >> 32);
-                out[i] = out[j];
-                out[j] = i;
+            int64_t end = n - i < 2 * WORDS ? n : i + 2 * WORDS;
+            for (const uint32_t *word = words; i < end; word++) {
+                uint64_t first = (uint64_t)*word * (uint64_t)(i + 1);
+                uint64_t second = (uint64_t)(uint32_t)first * (uint64_t)(i + 2);
+                out[i] = out[first >> 32];
+                out[first >> 32] = i;
+                if (++i == end)
+                    break;
+                out[i] = out[second >> 32];
+                out[second >> 32] = i++;
             }
         }
         return;
     }
     for (int64_t i = 0; i < n; counter += COUNTERS) {
         P(philox)(key, counter, stream, COUNTERS, words);
-        int64_t end = n - i < WORDS / 2 ? n : i + WORDS / 2;
-        for (const uint32_t *word = words; i < end; i++, word += 2) {
-            uint64_t wide = (uint64_t)word[0] << 32 | word[1];
+        const int64_t each = n <= (int64_t)1 << 24 ? 1 : 2;
+        int64_t end = n - i < WORDS / each ? n : i + WORDS / each;
+        for (const uint32_t *word = words; i < end; i++, word += each) {
+            uint64_t wide = (uint64_t)word[0] << 32 | (each == 2 ? word[1] : 0);
             int64_t j = (int64_t)((unsigned __int128)wide * (uint64_t)(i + 1) >> 64);
             out[i] = out[j];
             out[j] = i;

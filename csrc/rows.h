@@ -92,6 +92,14 @@ static int P(gather)(size_t rows, size_t n, const int64_t *index, const void *x_
     const REAL *x = x_;
     REAL *out = out_;
     vec bad = v_zero();
+    if (n <= LANES && index) { /* tiny networks: one vector a row */
+        for (size_t r = 0; r < rows; r++, out += ldo) {
+            vec v = v_load_n(x + (size_t)index[r] * ldx, n);
+            bad = POISON(bad, v);
+            v_store_n(out, v, n);
+        }
+        return P(poisoned)(bad);
+    }
     for (size_t r = 0; r < rows; r++, out += ldo) {
         const REAL *row = x + (index ? (size_t)index[r] : r) * ldx;
         size_t j = 0;

@@ -45,7 +45,10 @@ def targets(loss, rng, rows, outputs, dtype=np.float64):
     if loss.startswith("sparse"):
         return rng.integers(0, outputs, size=(rows, 1)).astype(dtype)
     if loss.startswith("categorical"):
-        return rng.dirichlet(np.ones(outputs), size=rows).astype(dtype)
+        # Rows that need not sum to one, as Keras takes them too: the gradient of softmax is then a * sum(y) - y.
+        return (rng.dirichlet(np.ones(outputs), size=rows) * rng.uniform(0.5, 1.5, size=(rows, 1))).astype(
+            dtype
+        )
     if loss.startswith("binary"):
         return rng.random((rows, outputs)).astype(dtype)
     return rng.normal(size=(rows, outputs)).astype(dtype)
