@@ -45,7 +45,7 @@ def targets(loss, rng, rows, outputs, dtype=np.float64):
     if loss.startswith("sparse"):
         return rng.integers(0, outputs, size=(rows, 1)).astype(dtype)
     if loss.startswith("categorical"):
-        # Rows that need not sum to one, as Keras takes them too: the gradient of softmax is then a * sum(y) - y.
+        # Rows that need not sum to one, as Keras takes them too: softmax's gradient is then a * sum(y) - y.
         return (rng.dirichlet(np.ones(outputs), size=rows) * rng.uniform(0.5, 1.5, size=(rows, 1))).astype(
             dtype
         )

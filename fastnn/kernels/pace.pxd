@@ -6,9 +6,10 @@ cdef struct Pace:
     double rate_one           # work a second, as last measured; 0: not yet
     double rate_most
     double slice              # seconds that all threads are trusted for
-    double wait               # seconds until the choice that lost is measured again
+    double wait               # seconds until all get another chance, where one leads
     double next_probe
     int probing               # threads to measure in the next slice; 0: none
+    bint settling             # the next slice is not to be recorded
 
 cdef void start_pace(Pace *pace, int most, bint fixed, double operations) noexcept nogil
 cdef int choose(Pace *pace, double now) noexcept nogil

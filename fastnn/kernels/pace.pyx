@@ -7,10 +7,12 @@ the processor than of the clock shows at once that there is no core for it. The 
 """
 from fastnn.kernels.pace cimport Pace
 
-cdef double PROBE_SECONDS = 1.5e-3     # a slice that measures; a step is never cut
+cdef double PROBE_SECONDS = 3e-3       # a slice that measures; a step is never cut
+cdef double SETTLE_SECONDS = 4e-3      # for so long, OpenMP's idle workers spin, and would count against one thread
 cdef double LONGEST_SLICE = 50e-3
-cdef double SHORTEST_WAIT = 0.25
+cdef double SHORTEST_WAIT = 15e-3      # at first all get another chance soon, as what disturbed them may be brief
 cdef double LONGEST_WAIT = 8.0
+cdef double CHECK_ONE = 0.5            # until one thread is measured again while all lead
 cdef double LONG_STEP = 5e7            # operations, about a millisecond: too long to try on one thread at the start
 cdef double LEAD = 1.05                # of all threads over one, or they are not worth their cores
 
@@ -26,6 +28,7 @@ cdef void start_pace(Pace *pace, int most, bint fixed, double operations) noexce
     pace.wait = SHORTEST_WAIT
     pace.next_probe = 0
     pace.probing = 0
+    pace.settling = False
 
 
 cdef inline bint all_lead(const Pace *pace) noexcept nogil:
@@ -34,15 +37,19 @@ cdef inline bint all_lead(const Pace *pace) noexcept nogil:
 
 cdef int choose(Pace *pace, double now) noexcept nogil:
     """Threads of the next slice."""
-    pace.probing = 0
     if pace.fixed:
         return pace.most
+    if pace.settling:  # one thread had time to be alone; now it is measured
+        pace.settling = False
+        return 1
+    pace.probing = 0
     if pace.rate_one == 0 and pace.rate_most == 0:
-        pace.next_probe = now + SHORTEST_WAIT if pace.long_steps else now
+        pace.next_probe = now + CHECK_ONE if pace.long_steps else now
         pace.probing = pace.most if pace.long_steps else 1
     elif now >= pace.next_probe:
-        pace.next_probe = now + pace.wait
+        pace.next_probe = now + CHECK_ONE
         pace.probing = 1 if all_lead(pace) else pace.most
+        pace.settling = pace.probing == 1
     if pace.probing:
         return pace.probing
     return pace.most if all_lead(pace) else 1
@@ -52,6 +59,8 @@ cdef double slice_seconds(const Pace *pace, int threads) noexcept nogil:
     """Length of the next slice."""
     if pace.fixed:
         return 1e9
+    if pace.settling:
+        return SETTLE_SECONDS
     if pace.probing:
         return PROBE_SECONDS
     return LONGEST_SLICE if threads == 1 else pace.slice
@@ -59,20 +68,21 @@ cdef double slice_seconds(const Pace *pace, int threads) noexcept nogil:
 
 cdef void record(Pace *pace, int threads, double work, double seconds, bint squeezed, double now) noexcept nogil:
     """What the slice did; `squeezed` if a thread of it had to wait for a core."""
-    if pace.fixed or work == 0 or seconds <= 0:
+    if pace.fixed or pace.settling or work == 0 or seconds <= 0:
         return
     if threads == 1:
         pace.rate_one = work / seconds
-        return
-    pace.rate_most = work / seconds
+    else:
+        pace.rate_most = work / seconds
     if pace.rate_one > 0 and not all_lead(pace):
         pace.slice = PROBE_SECONDS
-        pace.wait = min(2 * pace.wait, LONGEST_WAIT)
-        pace.next_probe = now + pace.wait
-    elif squeezed:
+        if pace.probing or threads > 1:  # news: all have just lost
+            pace.next_probe = now + pace.wait
+            pace.wait = min(2 * pace.wait, LONGEST_WAIT)
+    elif threads > 1 and squeezed and seconds >= PROBE_SECONDS:
         pace.slice = PROBE_SECONDS
         pace.next_probe = now  # how fast would one be?
-    else:
+    elif threads > 1:
         pace.slice = min(2 * pace.slice, LONGEST_SLICE)
         if pace.slice == LONGEST_SLICE:
             pace.wait = SHORTEST_WAIT

@@ -28,7 +28,7 @@ from fastnn.kernels.workspace cimport Workspace
 cdef extern from "Python.h":
     int raise_signals "PyErr_CheckSignals"() except -1
 
-cdef double ON_A_CORE = 0.8     # share of the time for which a thread that is not held up has the processor
+cdef double ON_A_CORE = 0.75    # share of the time for which a thread that is not held up has the processor
 
 cdef enum:
     BLOCKS_A_THREAD = 8        # from so many blocks of rows a thread on, gradients are summed by blocks

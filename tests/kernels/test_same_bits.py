@@ -130,6 +130,29 @@ def test_a_fit_that_changes_its_thread_count_on_the_way():
     assert len(results) == 1
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+def test_numbers_below_the_normal_range(optimizer, dtype):
+    """They count as zero in every thread, on every instruction set; none is left in what is remembered."""
+    rng = np.random.default_rng(9)
+    tiny = np.finfo(dtype).tiny
+    layers = [(40, "linear", True), (33, "relu", True), (3, "linear", True)]
+    weights = [w * np.sqrt(tiny).astype(dtype) for w in random_weights(layers, 20, rng, dtype)]
+    x = (rng.normal(size=(90, 20)) * np.sqrt(tiny) * 10.0 ** rng.uniform(-3, 3, size=(90, 20))).astype(dtype)
+    y = (rng.normal(size=(90, 3)) * np.sqrt(tiny)).astype(dtype)
+    optimizer, hyper = OPTIMIZERS[optimizer]
+    found = {}
+    for isa in runtime.instruction_sets():
+        with instruction_set(isa):
+            for threads in (1, 2, 5):
+                net = compiled(layers, 20, dtype, weights, "mean_squared_error", optimizer=optimizer, **hyper)
+                training = train(net, x, y, epochs=4, batch_size=33, num_threads=threads)
+                state = [*net.weights(), *(w for slot in net.optimizer_slots() for w in slot), net.predict(x)]
+                for w in state:
+                    assert not ((w != 0) & (np.abs(w) < tiny)).any()
+                found[isa, threads] = digest([*state, training.logs])
+    assert len(set(found.values())) == 1, found
+
+
 def test_callers_at_once_do_not_disturb_one_another():
     names = ["middle", "tiny 4-16-3", "bottleneck", "full batch"]
     alone = [run(name, np.float32, 2, weighted=False, check_team=False) for name in names]
