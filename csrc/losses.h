@@ -39,9 +39,9 @@ INLINE vec v_bce_logits(vec y, vec z)
     REAL *out = out_, *delta = delta_, *row_loss = row_loss_; \
     const REAL *y = y_, *weight = weight_;                    \
     (void)ldy, (void)ldd, (void)ldo;
-#define FOR_LANES(r, n) \
-    for (size_t r = 0, n; r < rows && (n = rows - r < LANES ? rows - r : LANES); r += LANES)
-#define WEIGHT(r, n) (weight ? v_load_n(weight + r, n) : ONE)
+/* groups of lanes; columns have room for whole ones, and what lies beyond the rows counts for nothing */
+#define FOR_GROUPS(r) for (size_t r = 0; r < rows; r += LANES)
+#define WEIGHT(r) (weight ? v_load(weight + r) : ONE)
 
 #define ELEMENTWISE(name, f, df)                                                                        \
     INLINE vec P(name##_f)(vec y, vec a) { return f; }                                                  \
@@ -50,16 +50,16 @@ INLINE vec v_bce_logits(vec y, vec z)
     {                                                                                                   \
         LOSS_ARGUMENTS                                                                                  \
         vec mean = v_set1((REAL)(1.0 / (double)units)), scale = v_set1((REAL)(scale_ / (double)units)); \
-        FOR_LANES(r, n)                                                                                 \
+        FOR_GROUPS(r)                                                                                   \
         {                                                                                               \
-            vec w = WEIGHT(r, n), ws = v_mul(w, scale), sum = v_zero();                                 \
+            vec w = WEIGHT(r), ws = v_mul(w, scale), sum = v_zero();                                    \
             for (size_t j = 0; j < units; j++) {                                                        \
-                vec yj = v_load_n(y + j * ldy + r, n), aj = v_load_n(out + j * ldo + r, n);             \
+                vec yj = v_load(y + j * ldy + r), aj = v_load(out + j * ldo + r);                       \
                 sum = v_add(sum, P(name##_f)(yj, aj));                                                  \
                 if (delta)                                                                              \
-                    v_store_n(delta + j * ldd + r, v_mul(ws, P(name##_df)(yj, aj)), n);                 \
+                    v_store(delta + j * ldd + r, v_mul(ws, P(name##_df)(yj, aj)));                      \
             }                                                                                           \
-            v_store_n(row_loss + r, v_mul(w, v_mul(sum, mean)), n);                                     \
+            v_store(row_loss + r, v_mul(w, v_mul(sum, mean)));                                          \
         }                                                                                               \
     }
 #define ROWWISE(name, targets)
@@ -73,29 +73,29 @@ LOSS_ROWS(binary_crossentropy_sigmoid_rows)
 {
     LOSS_ARGUMENTS
     vec mean = v_set1((REAL)(1.0 / (double)units)), scale = v_set1((REAL)(scale_ / (double)units));
-    FOR_LANES(r, n)
+    FOR_GROUPS(r)
     {
-        vec w = WEIGHT(r, n), ws = v_mul(w, scale), sum = v_zero();
+        vec w = WEIGHT(r), ws = v_mul(w, scale), sum = v_zero();
         for (size_t j = 0; j < units; j++) {
-            vec yj = v_load_n(y + j * ldy + r, n), z = v_load_n(out + j * ldo + r, n);
+            vec yj = v_load(y + j * ldy + r), z = v_load(out + j * ldo + r);
             /* v_sigmoid and v_bce_logits, sharing their exponential */
             vec e = v_exp_nonpositive(v_or(v_abs(z), v_set1((REAL)-0.0)));
             vec p = P(sigmoid_from)(z, e);
             sum = v_add(sum, v_add(v_fnma(z, yj, v_max(v_zero(), z)), v_log1p_unit(e)));
-            v_store_n(out + j * ldo + r, p, n);
+            v_store(out + j * ldo + r, p);
             if (delta)
-                v_store_n(delta + j * ldd + r, v_mul(ws, v_sub(p, yj)), n);
+                v_store(delta + j * ldd + r, v_mul(ws, v_sub(p, yj)));
         }
-        v_store_n(row_loss + r, v_mul(w, v_mul(sum, mean)), n);
+        v_store(row_loss + r, v_mul(w, v_mul(sum, mean)));
     }
 }
 
 /* Target j of a group of rows: from one column a unit, or from class numbers. */
-INLINE vec P(target)(const REAL *y, size_t ldy, int sparse, size_t j, size_t r, size_t n)
+INLINE vec P(target)(const REAL *y, size_t ldy, int sparse, size_t j, size_t r)
 {
     if (!sparse)
-        return v_load_n(y + j * ldy + r, n);
-    return v_select(v_eq(v_load_n(y + r, n), v_set1((REAL)j)), ONE, v_zero());
+        return v_load(y + j * ldy + r);
+    return v_select(v_eq(v_load(y + r), v_set1((REAL)j)), ONE, v_zero());
 }
 
 /* -sum y_j log p_j with p = softmax(z): (log S) sum y - sum y_j (z_j - max z), S = sum e^(z_j - max z).
@@ -105,32 +105,32 @@ INLINE void P(crossentropy_logits)(size_t rows, size_t units, REAL *out, size_t 
                                    REAL *row_loss, int sparse, int softmax_of_out)
 {
     vec scale = v_set1(scale_);
-    FOR_LANES(r, n)
+    FOR_GROUPS(r)
     {
-        vec m = P(row_max)(units, out + r, ldo, n), sum = v_zero(), total = v_zero(), dot = v_zero();
+        vec m = P(row_max)(units, out + r, ldo), sum = v_zero(), total = v_zero(), dot = v_zero();
         for (size_t j = 0; j < units; j++) {
-            vec z = v_sub(v_load_n(out + j * ldo + r, n), m), yj = P(target)(y, ldy, sparse, j, r, n);
+            vec z = v_sub(v_load(out + j * ldo + r), m), yj = P(target)(y, ldy, sparse, j, r);
             vec e = v_exp_nonpositive(z);
             sum = v_add(sum, e);
             total = v_add(total, yj);
             dot = v_fma(yj, z, dot);
             if (softmax_of_out)
-                v_store_n(out + j * ldo + r, e, n);
+                v_store(out + j * ldo + r, e);
             else if (delta)
-                v_store_n(delta + j * ldd + r, e, n);
+                v_store(delta + j * ldd + r, e);
         }
-        vec w = WEIGHT(r, n), ws = v_mul(w, scale), inverse = v_div(ONE, sum);
-        v_store_n(row_loss + r, v_mul(w, v_sub(v_mul(total, v_log(sum)), dot)), n);
+        vec w = WEIGHT(r), ws = v_mul(w, scale), inverse = v_div(ONE, sum);
+        v_store(row_loss + r, v_mul(w, v_sub(v_mul(total, v_log(sum)), dot)));
         if (!softmax_of_out && !delta)
             continue;
         const REAL *e = softmax_of_out ? out : delta;
         size_t lde = softmax_of_out ? ldo : ldd;
         for (size_t j = 0; j < units; j++) {
-            vec p = v_mul(v_load_n(e + j * lde + r, n), inverse), yj = P(target)(y, ldy, sparse, j, r, n);
+            vec p = v_mul(v_load(e + j * lde + r), inverse), yj = P(target)(y, ldy, sparse, j, r);
             if (softmax_of_out)
-                v_store_n(out + j * ldo + r, p, n);
+                v_store(out + j * ldo + r, p);
             if (delta)
-                v_store_n(delta + j * ldd + r, v_mul(ws, v_fma(p, total, v_sub(v_zero(), yj))), n);
+                v_store(delta + j * ldd + r, v_mul(ws, v_fma(p, total, v_sub(v_zero(), yj))));
         }
     }
 }
@@ -141,25 +141,24 @@ INLINE void P(crossentropy)(size_t rows, size_t units, REAL *out, size_t ldo, co
                             int sparse)
 {
     vec scale = v_set1(scale_);
-    FOR_LANES(r, n)
+    FOR_GROUPS(r)
     {
         vec sum = v_zero(), loss = v_zero(), inside = v_zero();
         for (size_t j = 0; j < units; j++)
-            sum = v_add(sum, v_load_n(out + j * ldo + r, n));
+            sum = v_add(sum, v_load(out + j * ldo + r));
         for (size_t j = 0; j < units; j++) {
-            vec p = v_div(v_load_n(out + j * ldo + r, n), sum), yj = P(target)(y, ldy, sparse, j, r, n);
+            vec p = v_div(v_load(out + j * ldo + r), sum), yj = P(target)(y, ldy, sparse, j, r);
             loss = v_fnma(yj, v_log(P(clip)(p)), loss);
             inside = v_fma(yj, P(clip_slope)(p), inside);
         }
-        vec w = WEIGHT(r, n), ws = v_mul(w, scale);
-        v_store_n(row_loss + r, v_mul(w, loss), n);
+        vec w = WEIGHT(r), ws = v_mul(w, scale);
+        v_store(row_loss + r, v_mul(w, loss));
         if (!delta)
             continue;
         for (size_t j = 0; j < units; j++) {
-            vec a = v_load_n(out + j * ldo + r, n), p = v_div(a, sum),
-                yj = P(target)(y, ldy, sparse, j, r, n);
+            vec a = v_load(out + j * ldo + r), p = v_div(a, sum), yj = P(target)(y, ldy, sparse, j, r);
             vec own = v_mul(P(clip_slope)(p), v_div(yj, P(clip)(p)));
-            v_store_n(delta + j * ldd + r, v_mul(ws, v_div(v_sub(inside, own), sum)), n);
+            v_store(delta + j * ldd + r, v_mul(ws, v_div(v_sub(inside, own), sum)));
         }
     }
 }

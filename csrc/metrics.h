@@ -11,23 +11,23 @@ METRIC_ROWS(binary_accuracy_metric)
 {
     METRIC_ARGUMENTS
     vec mean = v_set1((REAL)(1.0 / (double)units)), half = v_set1((REAL)0.5);
-    FOR_LANES(r, n)
+    FOR_GROUPS(r)
     {
         vec sum = v_zero();
         for (size_t j = 0; j < units; j++) {
-            vec guess = v_select(v_lt(half, v_load_n(out + j * ldo + r, n)), ONE, v_zero());
-            sum = v_add(sum, v_select(v_eq(guess, v_load_n(y + j * ldy + r, n)), ONE, v_zero()));
+            vec guess = v_select(v_lt(half, v_load(out + j * ldo + r)), ONE, v_zero());
+            sum = v_add(sum, v_select(v_eq(guess, v_load(y + j * ldy + r)), ONE, v_zero()));
         }
-        v_store_n(value + r, v_mul(sum, mean), n);
+        v_store(value + r, v_mul(sum, mean));
     }
 }
 
 /* Index of the largest unit, as a number. */
-INLINE vec P(argmax)(size_t units, const REAL *x, size_t ld, size_t n)
+INLINE vec P(argmax)(size_t units, const REAL *x, size_t ld)
 {
-    vec best = v_load_n(x, n), index = v_zero();
+    vec best = v_load(x), index = v_zero();
     for (size_t j = 1; j < units; j++) {
-        vec v = v_load_n(x + j * ld, n);
+        vec v = v_load(x + j * ld);
         mask more = v_lt(best, v);
         best = v_select(more, v, best);
         index = v_select(more, v_set1((REAL)j), index);
@@ -38,20 +38,20 @@ INLINE vec P(argmax)(size_t units, const REAL *x, size_t ld, size_t n)
 METRIC_ROWS(categorical_accuracy_metric)
 {
     METRIC_ARGUMENTS
-    FOR_LANES(r, n)
+    FOR_GROUPS(r)
     {
-        vec guess = P(argmax)(units, out + r, ldo, n), truth = P(argmax)(units, y + r, ldy, n);
-        v_store_n(value + r, v_select(v_eq(guess, truth), ONE, v_zero()), n);
+        vec guess = P(argmax)(units, out + r, ldo), truth = P(argmax)(units, y + r, ldy);
+        v_store(value + r, v_select(v_eq(guess, truth), ONE, v_zero()));
     }
 }
 
 METRIC_ROWS(sparse_categorical_accuracy_metric)
 {
     METRIC_ARGUMENTS(void) ldy;
-    FOR_LANES(r, n)
+    FOR_GROUPS(r)
     {
-        vec guess = P(argmax)(units, out + r, ldo, n);
-        v_store_n(value + r, v_select(v_eq(guess, v_load_n(y + r, n)), ONE, v_zero()), n);
+        vec guess = P(argmax)(units, out + r, ldo);
+        v_store(value + r, v_select(v_eq(guess, v_load(y + r)), ONE, v_zero()));
     }
 }
 #undef METRIC_ROWS

@@ -133,7 +133,8 @@ static int P(gather_columns)(size_t rows, size_t n, const int64_t *index, const 
                 out[j * ldo + r] = row[j];
         }
     for (size_t j = 0; j < n; j++)
-        FOR_LANES(r, m) { bad = POISON(bad, v_load_n(out + j * ldo + r, m)); }
+        for (size_t r = 0; r < rows; r += LANES)
+            bad = POISON(bad, v_load_n(out + j * ldo + r, rows - r < LANES ? rows - r : LANES));
     return P(poisoned)(bad);
 }
 

@@ -9,6 +9,8 @@
 #define SIMD_TILE_ROWS {0, 12, 6, 0, 0} /* largest tile, by its vectors */
 #define SIMD_TILES TILES_12(1) TILES_6(2)
 #define SIMD_DOT_ROWS 8
+#define SIMD_INPUT_ROWS 4 /* accumulators of input_forward, in pairs of vectors */
+#define SIMD_INPUT_DEPTH 5 /* and of input_gradient */
 
 #define f32_LANES 8
 #define f64_LANES 4

@@ -9,6 +9,8 @@
 #define SIMD_TILE_ROWS {0, 14, 14, 8, 6} /* largest tile, by its vectors */
 #define SIMD_TILES TILES_14(1) TILES_14(2) TILES_8(3) TILES_6(4)
 #define SIMD_DOT_ROWS 16 /* accumulators of dot_rows, in vectors */
+#define SIMD_INPUT_ROWS 8 /* accumulators of input_forward, in pairs of vectors */
+#define SIMD_INPUT_DEPTH 12 /* and of input_gradient */
 
 #define f32_LANES 16
 #define f64_LANES 8

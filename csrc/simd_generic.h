@@ -11,6 +11,8 @@
 #define SIMD_TILE_ROWS {0, 4, 4, 0, 0} /* largest tile, by its vectors */
 #define SIMD_TILES TILES_4(1) TILES_4(2)
 #define SIMD_DOT_ROWS 4
+#define SIMD_INPUT_ROWS 4 /* accumulators of input_forward, in pairs of vectors */
+#define SIMD_INPUT_DEPTH 4 /* and of input_gradient */
 
 #define f32_LANES 4
 #define f64_LANES 4

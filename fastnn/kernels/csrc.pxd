@@ -9,7 +9,7 @@ cdef extern from "fastnn.h" nogil:
     int FNN_READS_OUTPUT, FNN_READS_INPUT, FNN_TARGETS_UNITS, FNN_TARGETS_CLASS
     int FNN_ACTIVATION_linear, FNN_ACTIVATION_relu
     int FNN_STORE, FNN_ADD, FNN_RELU, FNN_RELU_SLOPE
-    int FNN_TILE_ROWS_MAX, FNN_PANEL_VECTORS_MAX
+    int FNN_TILE_ROWS_MAX, FNN_PANEL_VECTORS_MAX, FNN_FEW_UNITS, FNN_TINY_VECTORS
     enum:
         FNN_HYPER_MAX
 
@@ -30,7 +30,7 @@ cdef extern from "fastnn.h" nogil:
         Py_ssize_t other_row) noexcept nogil
     ctypedef void (*dot_rows_function)(
         size_t rows, size_t depth, const void *a, size_t lda, const void *w, void *out) noexcept nogil
-    ctypedef void (*activation_forward_function)(
+    ctypedef void fnn_activation_forward(
         size_t rows, size_t n, const void *z, size_t ldz, void *out, size_t ldo) noexcept nogil
     ctypedef void (*activation_backward_function)(
         size_t rows, size_t n, const void *a, size_t lda, void *d, size_t ldd) noexcept nogil
@@ -42,6 +42,42 @@ cdef extern from "fastnn.h" nogil:
     ctypedef void (*optimizer_function)(
         size_t n, const void *g, void *w, void *s0, void *s1, const void *h) noexcept nogil
 
+    ctypedef void (*input_forward_function)(
+        size_t vectors, size_t rows, size_t depth, const int64_t *index, const void *x, const void *w, const void *bias, size_t units,
+        int relu, fnn_activation_forward *activation, void *out, size_t ldo) noexcept nogil
+    ctypedef void (*input_gradient_function)(
+        size_t vectors, size_t rows, size_t depth, const int64_t *index, const void *x, const void *d, size_t ldd, void *gradient,
+        int with_bias) noexcept nogil
+    ctypedef void (*few_backward_function)(
+        size_t units, size_t vectors, size_t rows, size_t inputs, const void *a, size_t lda, const void *delta, size_t ld_delta,
+        const void *w, size_t stride, int relu, void *d, size_t ldd, void *gradient, int with_bias) noexcept nogil
+
+    ctypedef struct fnn_tiny:
+        size_t inputs, units, outputs, vectors
+        size_t first, last, stride, parameters
+        size_t targets, columns
+        size_t ld, lda, ldd
+        int relu, first_bias, last_bias
+        fnn_activation_forward *forward
+        fnn_activation_forward *last_forward
+        activation_backward_function backward
+        activation_backward_function last_backward
+        loss_function loss
+        loss_function metric_loss[16]
+        metric_function metric[16]
+        optimizer_function optimizer
+        void *a
+        void *d
+        void *z
+        void *y
+        void *weight
+        void *delta
+        void *values
+        void *gradients
+    ctypedef int (*tiny_step_function)(
+        const fnn_tiny *t, size_t rows, const int64_t *index, const void *x, const void *y, const void *weight, void *w, double scale,
+        const double *hyper, double *lanes16) noexcept nogil
+
     ctypedef struct fnn_kernels:
         const char *isa
         size_t itemsize
@@ -50,12 +86,16 @@ cdef extern from "fastnn.h" nogil:
         size_t tile_rows[5]
         tile_function tile[5][15]
         dot_rows_function dot_rows
-        activation_forward_function activation_forward[1]
+        fnn_activation_forward *activation_forward[1]
         activation_backward_function activation_backward[1]
         loss_function loss[1]
         metric_function metric[1]
         optimizer_function optimizer[1]
         void (*transpose)(size_t rows, size_t cols, const void *src, size_t lds, void *dst, size_t ldd) noexcept nogil
+        input_forward_function input_forward
+        input_gradient_function input_gradient
+        few_backward_function few_backward
+        tiny_step_function tiny_step
         int (*gather)(size_t rows, size_t n, const int64_t *index, const void *x, size_t ldx, void *out,
                       size_t ldo) noexcept nogil
         int (*gather_columns)(size_t rows, size_t n, const int64_t *index, const void *x, size_t ldx, void *out,

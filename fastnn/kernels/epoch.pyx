@@ -20,9 +20,10 @@ from fastnn.kernels.plan cimport (
 )
 from fastnn.kernels.rows cimport rows_pass
 from fastnn.kernels.runtime cimport clock, float_flush, float_restore, processor_clock, real, spins_for
-from fastnn.kernels.schedule cimport ACTION_RETURN, ACTION_TRAIN, Run, Step, decide
+from fastnn.kernels.schedule cimport ACTION_RETURN, ACTION_TRAIN, TINY_FUSED, Run, Step, decide
 from fastnn.kernels.team cimport team_size
 from fastnn.kernels.tiles cimport block_gradients, refresh_all, tile_cost, tiles_pass
+from fastnn.kernels.tiny cimport fuse, fused_batches, layers_batches
 
 cdef extern from "Python.h":
     int look_for_signals "PyErr_CheckSignals"() noexcept  # leaves the handler's exception set
@@ -118,6 +119,12 @@ cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept 
         step = run.next
         if step.action == ACTION_RETURN:
             break
+        if run.tiny and team == 1 and step.action == ACTION_TRAIN:
+            if run.tiny == TINY_FUSED:
+                run.bad[0] = fused_batches(run, &step, parameters)
+            else:
+                run.bad[0] = layers_batches(run, &step, parameters)
+            continue
         phases = run.phases if step.action == ACTION_TRAIN else 1
         for phase in range(phases):
             if phase > 0:
@@ -164,6 +171,8 @@ cdef void prepare(Run *run, real *parameters) noexcept nogil:
 
 cdef int run_team(Run *run, real *parameters, int threads) except -1:
     """One native call: steps until the schedule says return, on so many threads."""
+    if run.tiny == TINY_FUSED:  # a team may be granted one thread only
+        fuse(&run.fused, run)
     if threads == 1:
         with nogil:
             run_thread(run, parameters, 0, 1)

@@ -43,16 +43,24 @@ cdef inline int gather_rows(const Plan *plan, const Space *space, const Objectiv
     cdef const Layer *first = &plan.layer[0]
     cdef int bad = k.gather(n, plan.inputs, order, <const real *>source.x + offset * plan.inputs, plan.inputs,
                             work + first.x.offset + begin * first.x.row, first.x.row)
-    bad |= 2 * k.gather_columns(n, objective.targets, order, <const real *>source.y + offset * objective.targets,
+    return bad | gather_targets(space, objective, work, source, start, begin, n, k)
+
+
+cdef int gather_targets(const Space *space, const Objective *objective, real *work, const Source *source, Py_ssize_t start,
+                        Py_ssize_t begin, Py_ssize_t n, const fnn_kernels *k) noexcept nogil:
+    """Targets and weights of rows from place `start` of the epoch on, as columns; returns what was not finite: 2 y, 4 weight."""
+    cdef const int64_t *order = source.order + start if source.order != NULL else NULL
+    cdef Py_ssize_t offset = 0 if source.order != NULL else start
+    cdef int bad = 2 * k.gather_columns(n, objective.targets, order, <const real *>source.y + offset * objective.targets,
                                 objective.targets, work + space.y + begin, space.capacity)
     if source.weight != NULL:
         bad |= 4 * k.gather_columns(n, 1, order, <const real *>source.weight + offset, 1, work + space.weight + begin, space.capacity)
     return bad
 
 
-cdef inline void output_pass(const Plan *plan, const Space *space, const Objective *objective, real *work, bint weighted,
+cdef void output_pass(const Plan *plan, const Space *space, const Objective *objective, real *work, bint weighted,
                              Py_ssize_t begin, Py_ssize_t n, Py_ssize_t value_at, double scale, bint train) noexcept nogil:
-    # the last activation, loss, metrics and first delta, all on columns
+    """The last activation, loss, metrics and first delta of rows [begin, begin + n), all on columns."""
     cdef const fnn_kernels *k = plan.kernels
     cdef const Layer *last = &plan.layer[plan.layers - 1]
     cdef real *z = work + last.z.offset + begin

@@ -1,7 +1,7 @@
 # What a training call does next: the words between the thread that decides and the threads that work.
 from libc.stdint cimport int64_t, uint64_t
 
-from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_barrier
+from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_barrier, fnn_tiny
 from fastnn.kernels.plan cimport MAX_COLUMNS, MAX_PHASES, Objective, Optimizer, PhaseKind, Plan, Source, Space
 
 cdef enum Action:
@@ -15,11 +15,18 @@ cdef enum Status:
     STATUS_DIVERGED       # the loss of an epoch is not finite
     STATUS_STOPPED        # early stopping
 
+# How one thread trains a tiny network (tiny.pyx).
+cdef enum TinyKind:
+    TINY_NOT
+    TINY_LAYERS
+    TINY_FUSED
+
 # One step, as every thread copies it at its start.
 cdef struct Step:
     Action action
     Py_ssize_t start          # place in the epoch (or in the validation data)
-    Py_ssize_t rows
+    Py_ssize_t rows           # of all its batches
+    Py_ssize_t batches        # 1, but on one thread a tiny network trains on many in a row
     double scale              # of the deltas: one over the rows
     double h[FNN_HYPER_MAX]
 
@@ -57,6 +64,8 @@ cdef struct Run:
     int team
     PhaseKind phase[MAX_PHASES]  # of a training step; an evaluation is one PHASE_ROWS
     int phases
+    TinyKind tiny             # how one thread trains
+    fnn_tiny fused
     Py_ssize_t batch
     Py_ssize_t block          # rows of the workspace that belong to each thread where it works by blocks
     # progress
@@ -88,4 +97,5 @@ cdef struct Run:
 
 cdef int decide(Run *run) noexcept nogil
 cdef void start_call(Run *run) noexcept nogil
+cdef void add_values(Run *run, Py_ssize_t rows) noexcept nogil
 cdef void means(const Run *run, Py_ssize_t rows, double *out) noexcept nogil

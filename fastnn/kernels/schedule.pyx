@@ -38,10 +38,11 @@ cdef void means(const Run *run, Py_ssize_t rows, double *out) noexcept nogil:
         out[i] = tree_sum(&run.lanes[16 * i]) / <double>rows if rows > 0 else 0.0
 
 
-cdef inline void add_values(Run *run) noexcept nogil:
+cdef void add_values(Run *run, Py_ssize_t rows) noexcept nogil:
+    """Add what a batch left as row values."""
     cdef Py_ssize_t i, itemsize = <Py_ssize_t>run.plan.kernels.itemsize
     for i in range(run.objective.columns):
-        run.plan.kernels.sum_lanes(run.next.rows, <char *>run.work + (run.space.values + i * run.space.value_rows) * itemsize,
+        run.plan.kernels.sum_lanes(rows, <char *>run.work + (run.space.values + i * run.space.value_rows) * itemsize,
                                    &run.lanes[16 * i])
 
 
@@ -102,15 +103,16 @@ cdef void account(Run *run) noexcept nogil:
     if run.bad_found:
         run.status = STATUS_BAD_DATA
         return
-    add_values(run)
+    if not (run.tiny and run.team == 1) or run.validating:
+        add_values(run, run.next.rows)
     run.position += run.next.rows
     run.work_done += run.next.rows if run.validating else 3 * run.next.rows
     if run.validating:
         if run.position == run.validation.rows:
             end_epoch(run)
         return
-    run.iterations += 1
-    run.step += 1
+    run.iterations += run.next.batches
+    run.step += run.next.batches
     if run.position < run.train.rows:
         return
     means(run, run.train.rows, run.training_means)
@@ -119,13 +121,13 @@ cdef void account(Run *run) noexcept nogil:
     else:
         run.validating = True
         run.position = 0
-        memset(run.lanes, 0, sizeof(run.lanes))
+        memset(run.lanes, 0, 16 * run.objective.columns * sizeof(double))
 
 
 cdef bint out_of_time(Run *run) noexcept nogil:
     # looking at the clock costs as much as a tiny step, so steps are counted in between
     cdef double now
-    run.check_in -= 1
+    run.check_in -= run.next.batches
     if run.check_in > 0:
         return False
     now = clock()
@@ -156,17 +158,24 @@ cdef int decide(Run *run) noexcept nogil:
         return 0
     if not run.begun:
         run.begun = True
-        memset(run.lanes, 0, sizeof(run.lanes))
+        memset(run.lanes, 0, 16 * run.objective.columns * sizeof(double))
         if run.order != NULL:
             run.plan.kernels.permutation(run.seed, run.lifetime, run.train.rows, run.order)
     run.next.start = run.position
     if run.validating:
         run.next.action = ACTION_EVALUATE
+        run.next.batches = 1
         run.next.rows = min(run.block * run.team, run.validation.rows - run.position)
     else:
         run.next.action = ACTION_TRAIN
+        run.next.batches = 1
         run.next.rows = min(run.batch, run.train.rows - run.position)
-        run.next.scale = 1.0 / <double>run.next.rows
-        coefficients(&run.optimizer, run.iterations + 1, run.next.h)
+        if run.tiny and run.team == 1:
+            if run.next.rows < run.train.rows - run.position:
+                run.next.batches = min(run.check_in, (run.train.rows - run.position + run.batch - 1) // run.batch)
+                run.next.rows = min(run.next.batches * run.batch, run.train.rows - run.position)
+        else:
+            run.next.scale = 1.0 / <double>run.next.rows
+            coefficients(&run.optimizer, run.iterations + 1, run.next.h)
     run.pending = True
     return 0

@@ -1,4 +1,4 @@
-from fastnn.kernels.plan cimport Optimizer, Plan, Space
+from fastnn.kernels.plan cimport Optimizer, Plan, Space, Tile
 from fastnn.kernels.runtime cimport real
 
 cdef void block_gradients(const Plan *plan, const real *work, Py_ssize_t begin, Py_ssize_t rows, real *gradients) noexcept nogil
@@ -6,3 +6,5 @@ cdef void tiles_pass(const Plan *plan, const Space *space, const Optimizer *opti
                      const real *h, Py_ssize_t rows, Py_ssize_t blocks, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil
 cdef void refresh_all(const Plan *plan, const real *weights, real *transposed) noexcept nogil
 cdef double tile_cost(const Plan *plan, Py_ssize_t index) noexcept nogil
+cdef void tile_gradient(const Plan *plan, const Tile *tile, const real *work, Py_ssize_t begin, Py_ssize_t rows, real *gradient,
+                        Py_ssize_t stride, bint add) noexcept nogil

@@ -23,6 +23,7 @@ from fastnn.kernels.plan cimport (
 )
 from fastnn.kernels.runtime cimport Arena, clock, threads_are_set, threads_for
 from fastnn.kernels.schedule cimport STATUS_BAD_DATA, STATUS_DIVERGED, STATUS_RUNNING, STATUS_STOPPED, Run, means, start_call
+from fastnn.kernels.tiny cimport tiny_kind
 from fastnn.kernels.workspace cimport Workspace
 
 cdef extern from "Python.h":
@@ -33,6 +34,7 @@ cdef double ON_A_CORE = 0.75    # share of the time for which a thread that is n
 cdef enum:
     BLOCKS_A_THREAD = 8        # from so many blocks of rows a thread on, gradients are summed by blocks
     PARTIALS_BYTES = 64 << 20  # and only while the blocks' gradients take no more
+    LOOK_ROWS = 1 << 12        # rows looked at in one go
     LOG_ROWS = 1 << 12         # epochs that the first record of the history has room for
     STEP_ADVANTAGE = 4         # a step pays for threads sooner than a lone call: the team is awake, and its pace is measured
 
@@ -121,7 +123,8 @@ cdef class Training:
         if sums:
             run.block = SUM_ROWS
         capacity = max(threads * run.block, 0 if sums else run.batch)
-        self.space = network.workspace(capacity, threads, max(run.batch, threads * run.block), blocks if sums else 0, True)
+        self.space = network.workspace(capacity, threads, max(run.batch, threads * run.block), blocks if sums else 1, True)
+        run.tiny = tiny_kind(&self.space.plan, &self.space.space, run.batch)
         self.state = network.copy_state(network.state)
         self.version = network.version
         columns = network.objective.columns * (2 if validation is not None else 1)
@@ -291,23 +294,30 @@ cdef class Training:
         return 0
 
     def raise_status(self):
+        """Raise what ended this training: NaN or infinity in the data, or a loss that is not finite."""
         cdef Run *run = &self.run_state
-        if run.status == STATUS_DIVERGED:
-            loss = self.log_array[run.epoch - 1, 0]
-            raise FloatingPointError(
-                f"the loss became {loss} in epoch {run.first_epoch + run.epoch}; the model keeps its last finite weights. "
-                "Try a smaller learning rate, scaled inputs, or gradient clipping")
+        self.look_for_bad_data()
+        if run.status == STATUS_BAD_DATA:
+            raise ValueError("the data contained NaN or infinity while it was read")
+        loss = self.log_array[run.epoch - 1, 0]
+        raise FloatingPointError(
+            f"the loss became {loss} in epoch {run.first_epoch + run.epoch}; the model keeps its last finite weights. "
+            "Try a smaller learning rate, scaled inputs, or gradient clipping")
+
+    cdef look_for_bad_data(self):
+        # the one-thread path of tiny networks does not look at x before it trains, so a result that is not finite may come from there
         x, y, weight, validation = self.arrays
         label = ""
-        if run.validating:
+        if self.run_state.validating:
             (x, y, weight), label = validation, "validation "
         for name, array in (("x", x), ("y", y), ("sample_weight", weight)):
             if array is None:
                 continue
-            for row in range(len(array)):
-                if not np.isfinite(array[row]).all():
+            for first in range(0, len(array), LOOK_ROWS):
+                finite = np.isfinite(array[first:first + LOOK_ROWS]).reshape(min(LOOK_ROWS, len(array) - first), -1).all(axis=1)
+                if not finite.all():
+                    row = first + int(finite.argmin())
                     raise ValueError(f"{label}{name} contains NaN or infinity (first in row {row}); remove or replace such values first")
-        raise ValueError("the data contained NaN or infinity while it was read")
 
     def publish(self):
         """Make the parameters as they are now what everybody sees.
@@ -321,6 +331,7 @@ cdef class Training:
         cdef State published
         if not run.plan.kernels.all_finite(run.plan.parameters, run.parameters):
             self.close()
+            self.look_for_bad_data()
             raise FloatingPointError(
                 f"a weight is no longer finite in epoch {run.first_epoch + run.epoch + 1}; the model keeps its last finite weights. "
                 "Try a smaller learning rate, scaled inputs, or gradient clipping")

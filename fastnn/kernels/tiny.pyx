@@ -1,0 +1,179 @@
+"""The step of a tiny network: one thread, no gathering of rows, one flat run of parameters for the optimizer.
+
+A network whose first layer is one or two vectors wide spends its time between the products, not in them. So the first layer reads
+its rows where the data lies, and all gradients lie as the parameters do, so that one call of the optimizer does them all. With one
+hidden layer and a narrow last one, the whole step is one call (``csrc/tiny.h``); otherwise the other layers run as elsewhere. All sums
+are the same as elsewhere. NaN or infinity among the inputs shows in the loss or the weights, and is looked for then.
+"""
+from libc.stdint cimport int64_t
+from libc.string cimport memset
+
+from fastnn.kernels.csrc cimport (
+    FNN_FEW_UNITS,
+    FNN_HYPER_MAX,
+    FNN_TINY_VECTORS,
+    FNN_ACTIVATION_linear,
+    FNN_ACTIVATION_relu,
+    fnn_activation_forward,
+    fnn_kernels,
+    fnn_tiny,
+)
+from fastnn.kernels.dense cimport layer_backward, layer_forward, refresh_transposed
+from fastnn.kernels.optimizers cimport coefficients
+from fastnn.kernels.plan cimport SUM_ROWS, Layer, Plan, Source, Space
+from fastnn.kernels.rows cimport gather_targets, output_pass
+from fastnn.kernels.runtime cimport real
+from fastnn.kernels.schedule cimport TINY_FUSED, TINY_LAYERS, TINY_NOT, Run, Step, TinyKind, add_values
+from fastnn.kernels.tiles cimport tile_gradient
+
+cdef enum:
+    TINY_INPUTS = 64
+
+
+cdef bint starts_tiny(const Plan *plan, const Space *space, Py_ssize_t batch) noexcept nogil:
+    """Whether the first layer can read its rows where the data lies."""
+    cdef const Layer *first = &plan.layer[0]
+    return (plan.layers > 1 and not first.narrow and first.panels == 1 and first.panel.vectors <= FNN_TINY_VECTORS
+            and not first.rowwise and not first.reads_input and first.inputs <= TINY_INPUTS and batch <= SUM_ROWS
+            and batch <= space.strip)
+
+
+cdef TinyKind tiny_kind(const Plan *plan, const Space *space, Py_ssize_t batch) noexcept nogil:
+    """The path that such batches can take on one thread."""
+    cdef const Layer *last = &plan.layer[plan.layers - 1]
+    if not starts_tiny(plan, space, batch):
+        return TINY_NOT
+    if plan.layers == 2 and last.narrow and last.units <= FNN_FEW_UNITS and not last.reads_input:
+        return TINY_FUSED
+    return TINY_LAYERS
+
+
+cdef void fuse(fnn_tiny *t, const Run *run) noexcept nogil:
+    """t (OUT): what the fused step must know of a network of one hidden layer."""
+    cdef const Plan *plan = run.plan
+    cdef const Space *space = run.space
+    cdef const fnn_kernels *k = plan.kernels
+    cdef const Layer *first = &plan.layer[0]
+    cdef const Layer *last = &plan.layer[1]
+    cdef char *work = <char *>run.work
+    cdef Py_ssize_t item = <Py_ssize_t>k.itemsize
+    cdef bint apart = not run.objective.fused and last.activation != FNN_ACTIVATION_linear
+    cdef int i
+    memset(t, 0, sizeof(fnn_tiny))
+    t.inputs = first.inputs
+    t.units = first.units
+    t.outputs = last.units
+    t.vectors = first.panel.vectors
+    t.first = first.weights
+    t.last = last.weights
+    t.stride = last.stride
+    t.parameters = plan.parameters
+    t.targets = run.objective.targets
+    t.columns = run.objective.columns
+    t.ld = space.capacity
+    t.lda = first.a.row
+    t.ldd = first.d.row
+    t.relu = first.activation == FNN_ACTIVATION_relu
+    t.first_bias = first.bias
+    t.last_bias = last.bias
+    if not t.relu and (first.activation != FNN_ACTIVATION_linear):
+        t.forward = k.activation_forward[first.activation]
+        t.backward = k.activation_backward[first.activation]
+    if apart:
+        t.last_forward = k.activation_forward[last.activation]
+        t.last_backward = k.activation_backward[last.activation]
+    t.loss = k.loss[run.objective.loss]
+    for i in range(1, run.objective.columns):
+        if run.objective.metric_is_loss[i]:
+            t.metric_loss[i] = k.loss[run.objective.metric[i]]
+        else:
+            t.metric[i] = k.metric[run.objective.metric[i]]
+    t.optimizer = k.optimizer[run.optimizer.kind]
+    t.a = work + first.a.offset * item
+    t.d = work + first.d.offset * item
+    t.z = work + last.z.offset * item
+    t.y = work + space.y * item
+    t.weight = work + space.weight * item
+    t.delta = work + last.d.offset * item
+    t.values = work + space.values * item
+    t.gradients = work + space.partials * item
+
+
+cdef int fused_batches(Run *run, const Step *step, real *parameters) noexcept nogil:
+    """Consecutive batches of an epoch, each in one call; returns what was not finite."""
+    cdef const fnn_kernels *k = run.plan.kernels
+    cdef const Source *source = &run.train
+    cdef Py_ssize_t done = 0, batch, n, start, at
+    cdef double h[FNN_HYPER_MAX]
+    cdef int bad = 0
+    for batch in range(step.batches):
+        n = min(run.batch, step.rows - done)
+        start = step.start + done
+        at = 0 if source.order != NULL else start
+        coefficients(&run.optimizer, run.iterations + 1 + batch, h)
+        bad |= k.tiny_step(
+            &run.fused, n, source.order + start if source.order != NULL else NULL, <const real *>source.x + at * run.plan.inputs,
+            <const real *>source.y + at * run.objective.targets, <const real *>source.weight + at if source.weight != NULL else NULL,
+            parameters, 1.0 / <double>n, h, run.lanes)
+        done += n
+    return bad
+
+
+cdef int layers_batches(Run *run, const Step *step, real *parameters) noexcept nogil:
+    """The same for networks of more layers, or a wider last one."""
+    cdef Py_ssize_t done = 0, batch, n
+    cdef double h[FNN_HYPER_MAX]
+    cdef int bad = 0
+    for batch in range(step.batches):
+        n = min(run.batch, step.rows - done)
+        coefficients(&run.optimizer, run.iterations + 1 + batch, h)
+        bad |= layers_step(run, parameters, step.start + done, n, 1.0 / <double>n, h)
+        add_values(run, n)
+        done += n
+    return bad
+
+
+cdef int layers_step(Run *run, real *parameters, Py_ssize_t start, Py_ssize_t rows, double scale, const double *coefficient) noexcept nogil:
+    # leaves the row values; returns what was not finite, as `rows_pass`: 2 y, 4 weight
+    cdef const Plan *plan = run.plan
+    cdef const Space *space = run.space
+    cdef const fnn_kernels *k = plan.kernels
+    cdef const Source *source = &run.train
+    cdef const Layer *first = &plan.layer[0]
+    cdef real *work = <real *>run.work
+    cdef real *transposed = work + space.transposed
+    cdef real *scratch = work + space.scratch
+    cdef real *gradients = work + space.partials
+    cdef real *a = work + first.a.offset
+    cdef real *d = work + first.d.offset
+    cdef const int64_t *order = source.order + start if source.order != NULL else NULL
+    cdef const real *x = <const real *>source.x + (0 if source.order != NULL else start * plan.inputs)
+    cdef const real *w = parameters + first.weights
+    cdef size_t vectors = first.panel.vectors
+    cdef bint relu = first.activation == FNN_ACTIVATION_relu
+    cdef fnn_activation_forward *activation = NULL
+    cdef real h[FNN_HYPER_MAX]
+    cdef Py_ssize_t i, t = 0
+    cdef int bad = gather_targets(space, run.objective, work, source, start, 0, rows, k)
+    if not relu and (first.activation != FNN_ACTIVATION_linear):
+        activation = k.activation_forward[first.activation]
+    k.input_forward(vectors, rows, first.inputs, order, x, w, w + first.inputs * first.panel.width, first.units, relu, activation,
+                    a, first.a.row)
+    for i in range(1, plan.layers):
+        layer_forward(k, &plan.layer[i], parameters, work, 0, rows, scratch)
+    output_pass(plan, space, run.objective, work, source.weight != NULL, 0, rows, 0, scale, True)
+    for i in range(plan.layers - 1, 0, -1):
+        layer_backward(k, &plan.layer[i], &plan.layer[i - 1], parameters, transposed, work, 0, rows, scratch)
+    for t in range(plan.tiles):
+        if plan.tile[t].layer > 0:
+            tile_gradient(plan, &plan.tile[t], work, 0, rows, gradients + plan.tile[t].place, plan.tile[t].stride, False)
+    k.input_gradient(vectors, rows, first.inputs, order, x, d, first.d.row, gradients + first.weights, first.bias)
+    for i in range(4):
+        h[i] = <real>coefficient[i]
+    k.optimizer[run.optimizer.kind](plan.parameters, gradients, parameters, parameters + plan.parameters,
+                                    parameters + 2 * plan.parameters, h)
+    for i in range(1, plan.layers):
+        if plan.layer[i].transposed >= 0:
+            for t in range(plan.layer[i].panels):
+                refresh_transposed(k, &plan.layer[i], parameters, transposed, t, 0, plan.layer[i].inputs)
+    return bad
