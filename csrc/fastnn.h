@@ -107,48 +107,46 @@ typedef void fnn_metric_rows(size_t rows, size_t units, const void *out, size_t 
 /* One step on n (a multiple of the lanes) weights. g: gradient; w, s0, s1: (n,) IN and OUT; h: what fnn_hyper computed, as T. */
 typedef void fnn_optimizer_step(size_t n, const void *g, void *w, void *s0, void *s1, const void *h);
 
-/* The first layer, its rows read where the data lies. x: (any, depth), rows index[0..rows) of it (NULL: the first); w: (depth, vectors
-   * lanes), bias: (vectors * lanes,). out (OUT): (rows rounded up to 8, ldo), a one behind the `units` activations of each row, then
-   zeros to the vector's end; relu, `activation` (elementwise) or neither. */
-typedef void fnn_input_forward(size_t vectors, size_t rows, size_t depth, const int64_t *index, const void *x,
-                               const void *w, const void *bias, size_t units, int relu,
-                               fnn_activation_forward *activation, void *out, size_t ldo);
-/* Its gradient (OUT): (depth + 1, vectors * lanes), the last row the bias's; d: (rows, ldd), zero in lanes without a unit. */
-typedef void fnn_input_gradient(size_t vectors, size_t rows, size_t depth, const int64_t *index,
-                                const void *x, const void *d, size_t ldd, void *gradient, int with_bias);
-/* A narrow last layer of at most FNN_FEW_UNITS units, backward and its gradient. a: (rows, lda), its input, a one behind the `inputs`
-   values; delta: columns; w: (units, stride). d (OUT): (rows, ldd), d[r] = sum over j of delta[j][r] w[j], where `relu` only where
-   a > 0; gradient (OUT): (units, stride), gradient[j] = sum over r of delta[j][r] a[r]. */
-typedef void fnn_few_backward(size_t units, size_t vectors, size_t rows, size_t inputs, const void *a,
-                              size_t lda, const void *delta, size_t ld_delta, const void *w, size_t stride,
-                              int relu, void *d, size_t ldd, void *gradient, int with_bias);
 #define FNN_FEW_UNITS 4
 #define FNN_TINY_VECTORS 2
 #define FNN_TINY_COLUMNS 16
 
-/* A network of one hidden layer of one or two vectors and a narrow last layer of few units. Pointers into its workspace, and places in
-   elements from the start of a parameter buffer. */
+/* A network whose first layer is one or two vectors wide: pointers into its workspace, and places in elements from the start of a
+   parameter buffer. What stands below `gradients` serves the fused step alone, of a network of one hidden layer and a narrow last one
+   of few units. */
 typedef struct fnn_tiny {
-    size_t inputs, units, outputs, vectors; /* of the hidden layer: units, and their vectors */
-    size_t first, last, stride,
-        parameters; /* places of the layers, the last one's row, and a buffer's size */
-    size_t targets, columns;                /* of y; loss and metrics */
-    size_t ld, lda, ldd;                    /* of all columns; of a and d */
-    int relu, first_bias, last_bias;
-    fnn_activation_forward *forward, *last_forward;   /* NULL: none, or done elsewhere */
-    fnn_activation_backward *backward, *last_backward;
+    size_t inputs, units, vectors; /* of the first layer */
+    size_t first;                  /* place of its weights: (inputs, vectors * lanes), then the bias */
+    size_t lda, ldd;
+    int relu, first_bias;
+    fnn_activation_forward *forward; /* elementwise; NULL where `relu`, or none */
+    void *a, *d;                     /* its output and deltas, row-major */
+    void *gradients;                 /* as a parameter buffer */
+    fnn_activation_backward *backward;
+    size_t outputs, targets, columns;   /* units of the last layer, columns of y, loss and metrics */
+    size_t last, stride, parameters;    /* place of the last layer, its row, size of a parameter buffer */
+    size_t ld;                          /* of all columns */
+    int last_bias;
+    fnn_activation_forward *last_forward;   /* NULL: none, or the loss's */
+    fnn_activation_backward *last_backward;
     fnn_loss_rows *loss, *metric_loss[FNN_TINY_COLUMNS]; /* of column c > 0: one of the two */
     fnn_metric_rows *metric[FNN_TINY_COLUMNS];
     fnn_optimizer_step *optimizer;
-    void *a, *d, *z, *y, *weight, *delta, *values, *gradients;
+    void *z, *y, *weight, *delta, *values; /* columns */
 } fnn_tiny;
 
-/* One step on `rows` rows of x, y and weight (or NULL), rows index[0..rows) of them (NULL: the first). w (IN and OUT): weights, then
-   the slots; lanes16 (IN and OUT): 16 for each column, what `sum_lanes` makes of the row values. Returns what was not finite: 2 y, 4
-   weight. */
+/* a (OUT: rows rounded up to 8): the first layer's output, its rows index[0..rows) of x (NULL: the first) read where they lie; a one
+   behind the units of each row, then zeros to the vector's end. w: parameters. */
+typedef void fnn_input_forward(const fnn_tiny *t, size_t rows, const int64_t *index, const void *x,
+                               const void *w);
+/* The first layer's gradients (OUT) from d, which is zero in lanes without a unit. */
+typedef void fnn_input_gradient(const fnn_tiny *t, size_t rows, const int64_t *index, const void *x);
+/* A whole step on `rows` rows of x, y and weight (or NULL), as above. w (IN and OUT): parameters, then the slots; lanes16 (IN and OUT):
+   16 for each column, what `sum_lanes` makes of the row values. Returns what was not finite: 2 y, 4 weight. */
 typedef int fnn_tiny_step(const fnn_tiny *t, size_t rows, const int64_t *index, const void *x, const void *y,
                           const void *weight, void *w, double scale, const double *hyper, double *lanes16);
 
+#define FNN_FEW_ROWS 32
 #define FNN_HYPER_MAX 8
 
 typedef struct fnn_kernels {
@@ -166,10 +164,9 @@ typedef struct fnn_kernels {
     fnn_optimizer_step *optimizer[FNN_OPTIMIZERS];
     /* dst[j][i] = src[i][j] for i < rows, j < cols */
     void (*transpose)(size_t rows, size_t cols, const void *src, size_t lds, void *dst, size_t ldd);
-    /* tiny networks: a layer of `vectors` (1 or 2) vectors, in one pass; see tiny.h */
+    /* tiny networks, see fnn_tiny */
     fnn_input_forward *input_forward;
     fnn_input_gradient *input_gradient;
-    fnn_few_backward *few_backward;
     fnn_tiny_step *tiny_step;
     /* out[r][0..n) = x[index[r]][0..n) (index NULL: x[r]); the return value is 1 if anything was NaN or infinite */
     int (*gather)(size_t rows, size_t n, const int64_t *index, const void *x, size_t ldx, void *out,
@@ -187,6 +184,8 @@ typedef struct fnn_kernels {
     void (*philox)(uint64_t key, uint32_t first, const uint32_t *stream, size_t n, uint32_t *out);
     /* Fisher-Yates over 0..n-1, a function of (key, epoch) alone */
     void (*permutation)(uint64_t key, uint64_t epoch, int64_t n, int64_t *out);
+    /* the same for 16 epochs from `epoch` on: out (16, n); n at most FNN_FEW_ROWS */
+    void (*permutations16)(uint64_t key, uint64_t epoch, int64_t n, int64_t *out);
     /* 2 * lanes * 16 * iterations floating-point operations that depend on nothing in memory; consume the result */
     double (*fma_peak)(size_t iterations);
     size_t fma_peak_chains;

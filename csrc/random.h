@@ -1,30 +1,36 @@
 /* Counter-based random numbers: a number is a function of its key and its counter, whoever asks for it. Integers only. */
 
-/* `group` counters side by side, so that the compiler may use vectors. */
+/* `group` counters (IN; OUT: their words) side by side, so that the compiler may use vectors. */
+INLINE void P(philox_rounds)(size_t group, uint64_t key, uint32_t *c0, uint32_t *c1, uint32_t *c2,
+                             uint32_t *c3)
+{
+    uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+    for (int round = 0; round < 10; round++) {
+        for (size_t l = 0; l < group; l++) {
+            uint64_t p0 = (uint64_t)0xD2511F53u * c0[l], p1 = (uint64_t)0xCD9E8D57u * c2[l];
+            uint32_t old1 = c1[l], old3 = c3[l];
+            c0[l] = (uint32_t)(p1 >> 32) ^ old1 ^ k0;
+            c1[l] = (uint32_t)p1;
+            c2[l] = (uint32_t)(p0 >> 32) ^ old3 ^ k1;
+            c3[l] = (uint32_t)p0;
+        }
+        k0 += 0x9E3779B9u;
+        k1 += 0xBB67AE85u;
+    }
+}
+
 INLINE void P(philox_groups)(size_t group, uint64_t key, uint32_t first, const uint32_t *stream, size_t n,
                              uint32_t *out)
 {
     for (size_t i = 0; i < n; i += group) {
         uint32_t c0[16], c1[16], c2[16], c3[16];
-        uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
         for (size_t l = 0; l < group; l++) {
             c0[l] = first + (uint32_t)(i + l);
             c1[l] = stream[0];
             c2[l] = stream[1];
             c3[l] = stream[2];
         }
-        for (int round = 0; round < 10; round++) {
-            for (size_t l = 0; l < group; l++) {
-                uint64_t p0 = (uint64_t)0xD2511F53u * c0[l], p1 = (uint64_t)0xCD9E8D57u * c2[l];
-                uint32_t old1 = c1[l], old3 = c3[l];
-                c0[l] = (uint32_t)(p1 >> 32) ^ old1 ^ k0;
-                c1[l] = (uint32_t)p1;
-                c2[l] = (uint32_t)(p0 >> 32) ^ old3 ^ k1;
-                c3[l] = (uint32_t)p0;
-            }
-            k0 += 0x9E3779B9u;
-            k1 += 0xBB67AE85u;
-        }
+        P(philox_rounds)(group, key, c0, c1, c2, c3);
         for (size_t l = 0; l < group; l++) {
             out[i + l] = c0[l];
             out[n + i + l] = c1[l];
@@ -45,37 +51,45 @@ static void P(philox)(uint64_t key, uint32_t first, const uint32_t *stream, size
 /* Streams of random numbers of one key: the last word of the counter. */
 enum { P(STREAM_SHUFFLE) = 1 };
 
+/* Counters that the order of few rows takes at once. */
+INLINE size_t P(few_counters)(int64_t n) { return ((size_t)n + 7) / 8; }
+
+/* Inside out: out[0..i] is a uniform permutation of 0..i. Places i = begin to end from one word for each two; the words' stride is
+   `step`. The high half of a word times i + 1 is the place, off uniform by at most n / 2^32; of a few rows the low half is random
+   enough for a second place (off by n^2 / 2^32, 0.1 % at most). */
+INLINE int64_t P(few_places)(int64_t begin, int64_t end, const uint32_t *word, size_t step, int64_t *out)
+{
+    for (int64_t i = begin; i < end; word += step) {
+        uint64_t first = (uint64_t)*word * (uint64_t)(i + 1);
+        uint64_t second = (uint64_t)(uint32_t)first * (uint64_t)(i + 2);
+        out[i] = out[first >> 32];
+        out[first >> 32] = i;
+        if (++i == end)
+            break;
+        out[i] = out[second >> 32];
+        out[second >> 32] = i++;
+    }
+    return end;
+}
+
 static void P(permutation)(uint64_t key, uint64_t epoch, int64_t n, int64_t *out)
 {
     enum { COUNTERS = 64, WORDS = 4 * COUNTERS };
     uint32_t words[WORDS];
     const uint32_t stream[3] = {(uint32_t)epoch, (uint32_t)(epoch >> 32), P(STREAM_SHUFFLE)};
     uint32_t counter = 0;
-    /* a few rows need a few counters; the order of the words is a function of n alone */
-    const size_t counters = n <= 32 ? ((size_t)n + 7) / 8 : n <= 128 ? 16 : COUNTERS;
-    /* inside out: out[0..i] is a uniform permutation of 0..i. The high half of a word times i + 1 is the place, off uniform by at most
-       n / 2^32; of a few rows the low half is random enough for a second place (off by n^2 / 2^32, 0.1 % at most), and from 2^24 rows
-       on one place takes two words. */
+    /* the order of the words is a function of n alone */
+    const size_t counters = n <= FNN_FEW_ROWS ? P(few_counters)(n) : n <= 128 ? 16 : COUNTERS;
     if (n <= 2048) {
         for (int64_t i = 0; i < n; counter += COUNTERS) {
             P(philox)(key, counter, stream, counters, words);
-            int64_t end = n - i < 2 * WORDS ? n : i + 2 * WORDS;
-            for (const uint32_t *word = words; i < end; word++) {
-                uint64_t first = (uint64_t)*word * (uint64_t)(i + 1);
-                uint64_t second = (uint64_t)(uint32_t)first * (uint64_t)(i + 2);
-                out[i] = out[first >> 32];
-                out[first >> 32] = i;
-                if (++i == end)
-                    break;
-                out[i] = out[second >> 32];
-                out[second >> 32] = i++;
-            }
+            i = P(few_places)(i, n - i < 2 * WORDS ? n : i + 2 * WORDS, words, 1, out);
         }
         return;
     }
     for (int64_t i = 0; i < n; counter += COUNTERS) {
         P(philox)(key, counter, stream, COUNTERS, words);
-        const int64_t each = n <= (int64_t)1 << 24 ? 1 : 2;
+        const int64_t each = n <= (int64_t)1 << 24 ? 1 : 2; /* words a place */
         int64_t end = n - i < WORDS / each ? n : i + WORDS / each;
         for (const uint32_t *word = words; i < end; i++, word += each) {
             uint64_t wide = (uint64_t)word[0] << 32 | (each == 2 ? word[1] : 0);
@@ -84,4 +98,24 @@ static void P(permutation)(uint64_t key, uint64_t epoch, int64_t n, int64_t *out
             out[j] = i;
         }
     }
+}
+
+/* One epoch of few rows takes a handful of words: here 16 epochs draw theirs side by side. */
+static void P(permutations16)(uint64_t key, uint64_t epoch, int64_t n, int64_t *out)
+{
+    const size_t counters = P(few_counters)(n);
+    uint32_t words[4 * FNN_FEW_ROWS / 8][16]; /* [word][epoch] */
+    for (size_t i = 0; i < counters; i++) {
+        uint32_t *c0 = words[i], *c1 = words[counters + i], *c2 = words[2 * counters + i],
+                 *c3 = words[3 * counters + i];
+        for (size_t l = 0; l < 16; l++) {
+            c0[l] = (uint32_t)i;
+            c1[l] = (uint32_t)(epoch + l);
+            c2[l] = (uint32_t)((epoch + l) >> 32);
+            c3[l] = P(STREAM_SHUFFLE);
+        }
+        P(philox_rounds)(16, key, c0, c1, c2, c3);
+    }
+    for (size_t l = 0; l < 16; l++, out += n)
+        P(few_places)(0, n, &words[0][l], 16, out);
 }

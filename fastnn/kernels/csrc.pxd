@@ -12,6 +12,7 @@ cdef extern from "fastnn.h" nogil:
     int FNN_TILE_ROWS_MAX, FNN_PANEL_VECTORS_MAX, FNN_FEW_UNITS, FNN_TINY_VECTORS
     enum:
         FNN_HYPER_MAX
+        FNN_FEW_ROWS
 
     ctypedef struct fnn_operation:
         const char *name
@@ -42,38 +43,34 @@ cdef extern from "fastnn.h" nogil:
     ctypedef void (*optimizer_function)(
         size_t n, const void *g, void *w, void *s0, void *s1, const void *h) noexcept nogil
 
-    ctypedef void (*input_forward_function)(
-        size_t vectors, size_t rows, size_t depth, const int64_t *index, const void *x, const void *w, const void *bias, size_t units,
-        int relu, fnn_activation_forward *activation, void *out, size_t ldo) noexcept nogil
-    ctypedef void (*input_gradient_function)(
-        size_t vectors, size_t rows, size_t depth, const int64_t *index, const void *x, const void *d, size_t ldd, void *gradient,
-        int with_bias) noexcept nogil
-    ctypedef void (*few_backward_function)(
-        size_t units, size_t vectors, size_t rows, size_t inputs, const void *a, size_t lda, const void *delta, size_t ld_delta,
-        const void *w, size_t stride, int relu, void *d, size_t ldd, void *gradient, int with_bias) noexcept nogil
-
     ctypedef struct fnn_tiny:
-        size_t inputs, units, outputs, vectors
-        size_t first, last, stride, parameters
-        size_t targets, columns
-        size_t ld, lda, ldd
-        int relu, first_bias, last_bias
+        size_t inputs, units, vectors
+        size_t first
+        size_t lda, ldd
+        int relu, first_bias
         fnn_activation_forward *forward
-        fnn_activation_forward *last_forward
+        void *a
+        void *d
+        void *gradients
         activation_backward_function backward
+        size_t outputs, targets, columns
+        size_t last, stride, parameters
+        size_t ld
+        int last_bias
+        fnn_activation_forward *last_forward
         activation_backward_function last_backward
         loss_function loss
         loss_function metric_loss[16]
         metric_function metric[16]
         optimizer_function optimizer
-        void *a
-        void *d
         void *z
         void *y
         void *weight
         void *delta
         void *values
-        void *gradients
+    ctypedef void (*input_forward_function)(
+        const fnn_tiny *t, size_t rows, const int64_t *index, const void *x, const void *w) noexcept nogil
+    ctypedef void (*input_gradient_function)(const fnn_tiny *t, size_t rows, const int64_t *index, const void *x) noexcept nogil
     ctypedef int (*tiny_step_function)(
         const fnn_tiny *t, size_t rows, const int64_t *index, const void *x, const void *y, const void *weight, void *w, double scale,
         const double *hyper, double *lanes16) noexcept nogil
@@ -94,7 +91,6 @@ cdef extern from "fastnn.h" nogil:
         void (*transpose)(size_t rows, size_t cols, const void *src, size_t lds, void *dst, size_t ldd) noexcept nogil
         input_forward_function input_forward
         input_gradient_function input_gradient
-        few_backward_function few_backward
         tiny_step_function tiny_step
         int (*gather)(size_t rows, size_t n, const int64_t *index, const void *x, size_t ldx, void *out,
                       size_t ldo) noexcept nogil
@@ -105,6 +101,7 @@ cdef extern from "fastnn.h" nogil:
         int (*all_finite)(size_t n, const void *x) noexcept nogil
         void (*philox)(uint64_t key, uint32_t first, const uint32_t *stream, size_t n, uint32_t *out) noexcept nogil
         void (*permutation)(uint64_t key, uint64_t epoch, int64_t n, int64_t *out) noexcept nogil
+        void (*permutations16)(uint64_t key, uint64_t epoch, int64_t n, int64_t *out) noexcept nogil
         double (*fma_peak)(size_t iterations) noexcept nogil
         size_t fma_peak_chains
 

@@ -20,10 +20,10 @@ from fastnn.kernels.plan cimport (
 )
 from fastnn.kernels.rows cimport rows_pass
 from fastnn.kernels.runtime cimport clock, float_flush, float_restore, processor_clock, real, spins_for
-from fastnn.kernels.schedule cimport ACTION_RETURN, ACTION_TRAIN, TINY_FUSED, Run, Step, decide
+from fastnn.kernels.schedule cimport ACTION_RETURN, ACTION_TRAIN, TINY_FUSED, TINY_NOT, Run, Step, decide
 from fastnn.kernels.team cimport team_size
 from fastnn.kernels.tiles cimport block_gradients, refresh_all, tile_cost, tiles_pass
-from fastnn.kernels.tiny cimport fuse, fused_batches, layers_batches
+from fastnn.kernels.tiny cimport describe, fused_batches, layers_batches
 
 cdef extern from "Python.h":
     int look_for_signals "PyErr_CheckSignals"() noexcept  # leaves the handler's exception set
@@ -171,8 +171,8 @@ cdef void prepare(Run *run, real *parameters) noexcept nogil:
 
 cdef int run_team(Run *run, real *parameters, int threads) except -1:
     """One native call: steps until the schedule says return, on so many threads."""
-    if run.tiny == TINY_FUSED:  # a team may be granted one thread only
-        fuse(&run.fused, run)
+    if run.tiny != TINY_NOT:  # a team may be granted one thread only
+        describe(&run.tiny_network, run)
     if threads == 1:
         with nogil:
             run_thread(run, parameters, 0, 1)

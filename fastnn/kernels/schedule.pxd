@@ -56,7 +56,8 @@ cdef struct Run:
     void *best_parameters
     Source train
     Source validation
-    int64_t *order            # the epoch's order of rows, where shuffling
+    int64_t *order            # the epoch's order of rows, where shuffling; of few rows, the orders of 16 epochs
+    int64_t drawn             # number of the epoch that comes first there
     uint64_t seed
     fnn_barrier barrier
     int *bad                  # what each thread found not finite in its rows
@@ -65,7 +66,7 @@ cdef struct Run:
     PhaseKind phase[MAX_PHASES]  # of a training step; an evaluation is one PHASE_ROWS
     int phases
     TinyKind tiny             # how one thread trains
-    fnn_tiny fused
+    fnn_tiny tiny_network
     Py_ssize_t batch
     Py_ssize_t block          # rows of the workspace that belong to each thread where it works by blocks
     # progress

@@ -4,9 +4,10 @@
 train on, a round of validation rows, or the return to Python. It is the only writer of the ``Run``; a ``Step`` is what others see.
 """
 from libc.math cimport isfinite
+from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
-from fastnn.kernels.csrc cimport fnn_flag_get
+from fastnn.kernels.csrc cimport FNN_FEW_ROWS, fnn_flag_get
 from fastnn.kernels.evaluation cimport tree_sum
 from fastnn.kernels.optimizers cimport coefficients
 from fastnn.kernels.runtime cimport clock
@@ -142,6 +143,19 @@ cdef bint out_of_time(Run *run) noexcept nogil:
     return now >= run.deadline
 
 
+cdef void draw_order(Run *run) noexcept nogil:
+    # of few rows, 16 epochs at once
+    cdef int64_t ahead = run.lifetime - run.drawn
+    if run.train.rows > FNN_FEW_ROWS:
+        run.plan.kernels.permutation(run.seed, run.lifetime, run.train.rows, run.order)
+        return
+    if run.drawn < 0 or not 0 <= ahead < 16:
+        run.plan.kernels.permutations16(run.seed, run.lifetime, run.train.rows, run.order)
+        run.drawn = run.lifetime
+        ahead = 0
+    run.train.order = run.order + ahead * run.train.rows
+
+
 cdef int decide(Run *run) noexcept nogil:
     """Account for the step done, and set ``run.next``."""
     if fnn_flag_get(&run.barrier):  # interrupted in the middle of a step
@@ -160,7 +174,7 @@ cdef int decide(Run *run) noexcept nogil:
         run.begun = True
         memset(run.lanes, 0, 16 * run.objective.columns * sizeof(double))
         if run.order != NULL:
-            run.plan.kernels.permutation(run.seed, run.lifetime, run.train.rows, run.order)
+            draw_order(run)
     run.next.start = run.position
     if run.validating:
         run.next.action = ACTION_EVALUATE

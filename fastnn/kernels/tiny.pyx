@@ -14,7 +14,6 @@ from fastnn.kernels.csrc cimport (
     FNN_TINY_VECTORS,
     FNN_ACTIVATION_linear,
     FNN_ACTIVATION_relu,
-    fnn_activation_forward,
     fnn_kernels,
     fnn_tiny,
 )
@@ -48,38 +47,46 @@ cdef TinyKind tiny_kind(const Plan *plan, const Space *space, Py_ssize_t batch) 
     return TINY_LAYERS
 
 
-cdef void fuse(fnn_tiny *t, const Run *run) noexcept nogil:
-    """t (OUT): what the fused step must know of a network of one hidden layer."""
+cdef void describe(fnn_tiny *t, const Run *run) noexcept nogil:
+    """t (OUT): what the kernels of ``csrc/tiny.h`` must know of the network and its workspace."""
     cdef const Plan *plan = run.plan
-    cdef const Space *space = run.space
     cdef const fnn_kernels *k = plan.kernels
     cdef const Layer *first = &plan.layer[0]
-    cdef const Layer *last = &plan.layer[1]
     cdef char *work = <char *>run.work
     cdef Py_ssize_t item = <Py_ssize_t>k.itemsize
-    cdef bint apart = not run.objective.fused and last.activation != FNN_ACTIVATION_linear
-    cdef int i
     memset(t, 0, sizeof(fnn_tiny))
     t.inputs = first.inputs
     t.units = first.units
-    t.outputs = last.units
     t.vectors = first.panel.vectors
     t.first = first.weights
-    t.last = last.weights
-    t.stride = last.stride
-    t.parameters = plan.parameters
-    t.targets = run.objective.targets
-    t.columns = run.objective.columns
-    t.ld = space.capacity
     t.lda = first.a.row
     t.ldd = first.d.row
     t.relu = first.activation == FNN_ACTIVATION_relu
     t.first_bias = first.bias
-    t.last_bias = last.bias
     if not t.relu and (first.activation != FNN_ACTIVATION_linear):
         t.forward = k.activation_forward[first.activation]
         t.backward = k.activation_backward[first.activation]
-    if apart:
+    t.a = work + first.a.offset * item
+    t.d = work + first.d.offset * item
+    t.gradients = work + run.space.partials * item
+    if run.tiny == TINY_FUSED:
+        describe_last(t, run, work, item)
+
+
+cdef void describe_last(fnn_tiny *t, const Run *run, char *work, Py_ssize_t item) noexcept nogil:
+    cdef const Space *space = run.space
+    cdef const fnn_kernels *k = run.plan.kernels
+    cdef const Layer *last = &run.plan.layer[1]
+    cdef int i
+    t.outputs = last.units
+    t.targets = run.objective.targets
+    t.columns = run.objective.columns
+    t.last = last.weights
+    t.stride = last.stride
+    t.parameters = run.plan.parameters
+    t.ld = space.capacity
+    t.last_bias = last.bias
+    if not run.objective.fused and (last.activation != FNN_ACTIVATION_linear):
         t.last_forward = k.activation_forward[last.activation]
         t.last_backward = k.activation_backward[last.activation]
     t.loss = k.loss[run.objective.loss]
@@ -89,14 +96,11 @@ cdef void fuse(fnn_tiny *t, const Run *run) noexcept nogil:
         else:
             t.metric[i] = k.metric[run.objective.metric[i]]
     t.optimizer = k.optimizer[run.optimizer.kind]
-    t.a = work + first.a.offset * item
-    t.d = work + first.d.offset * item
     t.z = work + last.z.offset * item
     t.y = work + space.y * item
     t.weight = work + space.weight * item
     t.delta = work + last.d.offset * item
     t.values = work + space.values * item
-    t.gradients = work + space.partials * item
 
 
 cdef int fused_batches(Run *run, const Step *step, real *parameters) noexcept nogil:
@@ -112,7 +116,7 @@ cdef int fused_batches(Run *run, const Step *step, real *parameters) noexcept no
         at = 0 if source.order != NULL else start
         coefficients(&run.optimizer, run.iterations + 1 + batch, h)
         bad |= k.tiny_step(
-            &run.fused, n, source.order + start if source.order != NULL else NULL, <const real *>source.x + at * run.plan.inputs,
+            &run.tiny_network, n, source.order + start if source.order != NULL else NULL, <const real *>source.x + at * run.plan.inputs,
             <const real *>source.y + at * run.objective.targets, <const real *>source.weight + at if source.weight != NULL else NULL,
             parameters, 1.0 / <double>n, h, run.lanes)
         done += n
@@ -139,26 +143,16 @@ cdef int layers_step(Run *run, real *parameters, Py_ssize_t start, Py_ssize_t ro
     cdef const Space *space = run.space
     cdef const fnn_kernels *k = plan.kernels
     cdef const Source *source = &run.train
-    cdef const Layer *first = &plan.layer[0]
     cdef real *work = <real *>run.work
     cdef real *transposed = work + space.transposed
     cdef real *scratch = work + space.scratch
     cdef real *gradients = work + space.partials
-    cdef real *a = work + first.a.offset
-    cdef real *d = work + first.d.offset
     cdef const int64_t *order = source.order + start if source.order != NULL else NULL
     cdef const real *x = <const real *>source.x + (0 if source.order != NULL else start * plan.inputs)
-    cdef const real *w = parameters + first.weights
-    cdef size_t vectors = first.panel.vectors
-    cdef bint relu = first.activation == FNN_ACTIVATION_relu
-    cdef fnn_activation_forward *activation = NULL
     cdef real h[FNN_HYPER_MAX]
     cdef Py_ssize_t i, t = 0
     cdef int bad = gather_targets(space, run.objective, work, source, start, 0, rows, k)
-    if not relu and (first.activation != FNN_ACTIVATION_linear):
-        activation = k.activation_forward[first.activation]
-    k.input_forward(vectors, rows, first.inputs, order, x, w, w + first.inputs * first.panel.width, first.units, relu, activation,
-                    a, first.a.row)
+    k.input_forward(&run.tiny_network, rows, order, x, parameters)
     for i in range(1, plan.layers):
         layer_forward(k, &plan.layer[i], parameters, work, 0, rows, scratch)
     output_pass(plan, space, run.objective, work, source.weight != NULL, 0, rows, 0, scale, True)
@@ -167,7 +161,7 @@ cdef int layers_step(Run *run, real *parameters, Py_ssize_t start, Py_ssize_t ro
     for t in range(plan.tiles):
         if plan.tile[t].layer > 0:
             tile_gradient(plan, &plan.tile[t], work, 0, rows, gradients + plan.tile[t].place, plan.tile[t].stride, False)
-    k.input_gradient(vectors, rows, first.inputs, order, x, d, first.d.row, gradients + first.weights, first.bias)
+    k.input_gradient(&run.tiny_network, rows, order, x)
     for i in range(4):
         h[i] = <real>coefficient[i]
     k.optimizer[run.optimizer.kind](plan.parameters, gradients, parameters, parameters + plan.parameters,
