@@ -3,6 +3,7 @@
 #define FASTNN_BARRIER_H
 #include <sched.h>
 #include <stdatomic.h>
+#include <stddef.h>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -17,6 +18,7 @@ typedef struct fnn_barrier {
     _Alignas(64) atomic_int arrived;
     _Alignas(64) atomic_int generation;
     _Alignas(64) atomic_int flag; /* a decision of one thread that others may see at any time */
+    _Alignas(64) atomic_size_t next; /* of the jobs of a phase that whoever is free takes */
 } fnn_barrier;
 
 static inline void fnn_barrier_init(fnn_barrier *b)
@@ -24,6 +26,7 @@ static inline void fnn_barrier_init(fnn_barrier *b)
     atomic_init(&b->arrived, 0);
     atomic_init(&b->generation, 0);
     atomic_init(&b->flag, 0);
+    atomic_init(&b->next, 0);
 }
 
 static inline void fnn_flag_set(fnn_barrier *b, int value)
@@ -33,6 +36,16 @@ static inline void fnn_flag_set(fnn_barrier *b, int value)
 static inline int fnn_flag_get(fnn_barrier *b)
 {
     return atomic_load_explicit(&b->flag, memory_order_relaxed);
+}
+
+/* Jobs 0, 1, ... of a phase; set back between two phases, which a barrier keeps apart. */
+static inline void fnn_jobs_reset(fnn_barrier *b)
+{
+    atomic_store_explicit(&b->next, 0, memory_order_relaxed);
+}
+static inline size_t fnn_jobs_take(fnn_barrier *b)
+{
+    return atomic_fetch_add_explicit(&b->next, 1, memory_order_relaxed);
 }
 
 /* spins: before the first yield; 0 where threads exceed cores */

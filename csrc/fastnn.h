@@ -147,6 +147,7 @@ typedef int fnn_tiny_step(const fnn_tiny *t, size_t rows, const int64_t *index, 
                           const void *weight, void *w, double scale, const double *hyper, double *lanes16);
 
 #define FNN_FEW_ROWS 32
+#define FNN_ORDERS 16
 #define FNN_HYPER_MAX 8
 
 typedef struct fnn_kernels {

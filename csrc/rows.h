@@ -126,6 +126,18 @@ static int P(gather_columns)(size_t rows, size_t n, const int64_t *index, const 
     if (n == 1 && index)
         for (size_t r = 0; r < rows; r++)
             out[r] = x[(size_t)index[r] * ldx];
+    else if (n > 1 && n <= LANES) /* whole rows at once, turned in registers */
+        for (size_t r = 0; r < rows; r += LANES) {
+            vec t[LANES];
+#pragma GCC unroll 16
+            for (size_t i = 0; i < LANES; i++) {
+                size_t at = r + i < rows ? r + i : rows - 1;
+                t[i] = v_load_n(x + (index ? (size_t)index[at] : at) * ldx, n);
+            }
+            v_transpose(t);
+            for (size_t j = 0; j < n; j++)
+                v_store(out + j * ldo + r, t[j]);
+        }
     else
         for (size_t r = 0; r < rows; r++) {
             const REAL *row = x + (index ? (size_t)index[r] : r) * ldx;

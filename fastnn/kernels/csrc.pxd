@@ -13,6 +13,7 @@ cdef extern from "fastnn.h" nogil:
     enum:
         FNN_HYPER_MAX
         FNN_FEW_ROWS
+        FNN_ORDERS
 
     ctypedef struct fnn_operation:
         const char *name
@@ -118,3 +119,5 @@ cdef extern from "barrier.h" nogil:
     void fnn_barrier_wait(fnn_barrier *b, int team, int spins)
     void fnn_flag_set(fnn_barrier *b, int value)
     int fnn_flag_get(fnn_barrier *b)
+    void fnn_jobs_reset(fnn_barrier *b)
+    size_t fnn_jobs_take(fnn_barrier *b)

@@ -6,7 +6,7 @@ trains on a batch (rows, then tiles) or evaluates a round of validation rows.
 from cython.parallel cimport parallel, threadid
 from libc.stdint cimport uint64_t
 
-from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_barrier_wait, fnn_flag_get, fnn_flag_set
+from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_barrier_wait, fnn_flag_get, fnn_flag_set, fnn_jobs_take
 from fastnn.kernels.plan cimport (
     COLUMN_ALIGN,
     PHASE_ROWS,
@@ -20,7 +20,7 @@ from fastnn.kernels.plan cimport (
 )
 from fastnn.kernels.rows cimport rows_pass
 from fastnn.kernels.runtime cimport clock, float_flush, float_restore, processor_clock, real, spins_for
-from fastnn.kernels.schedule cimport ACTION_RETURN, ACTION_TRAIN, TINY_FUSED, TINY_NOT, Run, Step, decide
+from fastnn.kernels.schedule cimport ACTION_RETURN, ACTION_TRAIN, TINY_FUSED, TINY_NOT, Run, Step, decide, draw_ahead
 from fastnn.kernels.team cimport team_size
 from fastnn.kernels.tiles cimport block_gradients, refresh_all, tile_cost, tiles_pass
 from fastnn.kernels.tiny cimport describe, fused_batches, layers_batches
@@ -53,26 +53,43 @@ cdef bint interrupted(Run *run, int thread, int phase) noexcept nogil:
     return True
 
 
-cdef void rows_share(Run *run, const Step *step, int phase, bint sums, real *work, real *weights, real *transposed, int thread,
+cdef void rows_share(Run *run, const Step *step, int phase, real *work, real *weights, real *transposed, int thread,
                      int team) noexcept nogil:
     # this thread's rows, at most SUM_ROWS between two looks for signals
     cdef bint train = step.action == ACTION_TRAIN
     cdef const Source *source = &run.train if train else &run.validation
-    cdef Py_ssize_t group = SUM_ROWS if sums else COLUMN_ALIGN
-    cdef Py_ssize_t first = share(step.rows, thread, team, group), last = share(step.rows, thread + 1, team, group), n, at
+    cdef Py_ssize_t first = share(step.rows, thread, team, COLUMN_ALIGN), last = share(step.rows, thread + 1, team, COLUMN_ALIGN), n, at
     run.bad[thread] = 0
     while first < last:
         n = min(<Py_ssize_t>SUM_ROWS, last - first)
-        # a training step without sums keeps all its rows for the tiles; all else works in the thread's own rows
-        at = first if train and not sums else thread * run.block
+        # a training step keeps all its rows for the tiles; an evaluation works in the thread's own rows
+        at = first if train else thread * run.block
         if not train:
             n = min(n, run.block)
         run.bad[thread] |= rows_pass(run.plan, run.space, run.objective, work, weights, transposed, source, step.start + first, at, n,
                                      first, step.scale, train, thread)
-        if sums:
-            block_gradients(run.plan, work, at, n, work + run.space.partials + first // SUM_ROWS * run.plan.parameters)
         first += n
         if first < last and interrupted(run, thread, phase):
+            return
+
+
+cdef void blocks_share(Run *run, const Step *step, int phase, real *work, real *weights, real *transposed, int thread,
+                       int team) noexcept nogil:
+    # blocks of SUM_ROWS rows, each by whoever is free, and their gradients; it does not matter to the sums who that is
+    cdef Py_ssize_t blocks = (step.rows + SUM_ROWS - 1) // SUM_ROWS, block, first, n, at = thread * run.block
+    run.bad[thread] = 0
+    if thread == team - 1:
+        draw_ahead(run, step)
+    while True:
+        block = <Py_ssize_t>fnn_jobs_take(&run.barrier)
+        if block >= blocks:
+            return
+        first = block * SUM_ROWS
+        n = min(<Py_ssize_t>SUM_ROWS, step.rows - first)
+        run.bad[thread] |= rows_pass(run.plan, run.space, run.objective, work, weights, transposed, &run.train, step.start + first, at, n,
+                                     first, step.scale, True, thread)
+        block_gradients(run.plan, work, at, n, work + run.space.partials + block * run.plan.parameters)
+        if interrupted(run, thread, phase):
             return
 
 
@@ -132,8 +149,10 @@ cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept 
                 if cut_short(run, phase - 1, team):
                     break
             kind = run.phase[phase] if step.action == ACTION_TRAIN else PHASE_ROWS
-            if kind == PHASE_ROWS or kind == PHASE_ROWS_SUMS:
-                rows_share(run, &step, phase, kind == PHASE_ROWS_SUMS, work, parameters, transposed, thread, team)
+            if kind == PHASE_ROWS:
+                rows_share(run, &step, phase, work, parameters, transposed, thread, team)
+            elif kind == PHASE_ROWS_SUMS:
+                blocks_share(run, &step, phase, work, parameters, transposed, thread, team)
             else:
                 tiles_share(run, &step, phase, kind == PHASE_SUMS_TILES, work, parameters, transposed, first, last, thread)
         if phases == 1:

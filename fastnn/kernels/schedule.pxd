@@ -56,8 +56,8 @@ cdef struct Run:
     void *best_parameters
     Source train
     Source validation
-    int64_t *order            # the epoch's order of rows, where shuffling; of few rows, the orders of 16 epochs
-    int64_t drawn             # number of the epoch that comes first there
+    int64_t *order            # the epoch's order of rows, where shuffling: of two epochs, in turn; of few rows, of FNN_ORDERS
+    int64_t drawn             # number of the epoch drawn last (of few rows: that comes first)
     uint64_t seed
     fnn_barrier barrier
     int *bad                  # what each thread found not finite in its rows
@@ -97,6 +97,7 @@ cdef struct Run:
     Py_ssize_t check_in
 
 cdef int decide(Run *run) noexcept nogil
+cdef void draw_ahead(Run *run, const Step *step) noexcept nogil
 cdef void start_call(Run *run) noexcept nogil
 cdef void add_values(Run *run, Py_ssize_t rows) noexcept nogil
 cdef void means(const Run *run, Py_ssize_t rows, double *out) noexcept nogil

@@ -7,7 +7,7 @@ from libc.math cimport isfinite
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
-from fastnn.kernels.csrc cimport FNN_FEW_ROWS, fnn_flag_get
+from fastnn.kernels.csrc cimport FNN_FEW_ROWS, FNN_ORDERS, fnn_flag_get, fnn_jobs_reset
 from fastnn.kernels.evaluation cimport tree_sum
 from fastnn.kernels.optimizers cimport coefficients
 from fastnn.kernels.runtime cimport clock
@@ -144,16 +144,28 @@ cdef bint out_of_time(Run *run) noexcept nogil:
 
 
 cdef void draw_order(Run *run) noexcept nogil:
-    # of few rows, 16 epochs at once
-    cdef int64_t ahead = run.lifetime - run.drawn
-    if run.train.rows > FNN_FEW_ROWS:
-        run.plan.kernels.permutation(run.seed, run.lifetime, run.train.rows, run.order)
+    # of few rows, the orders of 16 epochs are drawn at once; others may have been drawn ahead
+    cdef int64_t rows = run.train.rows, ahead = run.lifetime - run.drawn
+    if rows > FNN_FEW_ROWS:
+        if ahead != 0:
+            run.drawn = run.lifetime
+            run.plan.kernels.permutation(run.seed, run.drawn, rows, run.order + run.drawn % 2 * rows)
+        run.train.order = run.order + run.drawn % 2 * rows
         return
-    if run.drawn < 0 or not 0 <= ahead < 16:
-        run.plan.kernels.permutations16(run.seed, run.lifetime, run.train.rows, run.order)
+    if run.drawn < 0 or not 0 <= ahead < FNN_ORDERS:
+        run.plan.kernels.permutations16(run.seed, run.lifetime, rows, run.order)
         run.drawn = run.lifetime
         ahead = 0
-    run.train.order = run.order + ahead * run.train.rows
+    run.train.order = run.order + ahead * rows
+
+
+cdef void draw_ahead(Run *run, const Step *step) noexcept nogil:
+    """The next epoch's order, where this is the epoch's last step and orders are long: by one thread, while others train."""
+    cdef int64_t rows = run.train.rows
+    if run.order == NULL or rows <= FNN_FEW_ROWS or step.start + step.rows < rows:
+        return
+    run.drawn = run.lifetime + 1
+    run.plan.kernels.permutation(run.seed, run.drawn, rows, run.order + run.drawn % 2 * rows)
 
 
 cdef int decide(Run *run) noexcept nogil:
@@ -182,6 +194,7 @@ cdef int decide(Run *run) noexcept nogil:
         run.next.rows = min(run.block * run.team, run.validation.rows - run.position)
     else:
         run.next.action = ACTION_TRAIN
+        fnn_jobs_reset(&run.barrier)
         run.next.batches = 1
         run.next.rows = min(run.batch, run.train.rows - run.position)
         if run.tiny and run.team == 1:

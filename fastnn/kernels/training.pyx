@@ -7,7 +7,7 @@ from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from fastnn.kernels.csrc cimport FNN_FEW_ROWS, fnn_barrier_init
+from fastnn.kernels.csrc cimport FNN_FEW_ROWS, FNN_ORDERS, fnn_barrier_init
 from fastnn.kernels.epoch cimport prepare, run_team
 from fastnn.kernels.network cimport Network, State
 from fastnn.kernels.pace cimport Pace, choose, record, slice_seconds, start_pace
@@ -132,7 +132,7 @@ cdef class Training:
         self.bad = np.zeros(threads, np.intc)
         self.processor = np.zeros(threads)
         if shuffle and rows > 1:
-            self.order = Arena(rows * sizeof(int64_t) * (16 if rows <= FNN_FEW_ROWS else 1))
+            self.order = Arena(rows * sizeof(int64_t) * (FNN_ORDERS if rows <= FNN_FEW_ROWS else 2))
             run.drawn = -1
             run.order = <int64_t *>self.order.base
             run.train.order = run.order
