@@ -148,6 +148,18 @@ typedef int fnn_tiny_step(const fnn_tiny *t, size_t rows, const int64_t *index, 
 
 #define FNN_FEW_ROWS 32
 #define FNN_ORDERS 16
+/* One row through `panels` packed panels of `vectors` vectors that lie side by side, `depth` + 1 rows each, the last one the
+   bias: c[j] = bias[j] + sum over p of a[p] * b[p][j] by fma in the order of p, then `finish` (FNN_STORE or FNN_RELU). Of the last
+   vector only `last` lanes are written. */
+typedef void fnn_row(size_t depth, const void *a, const void *b, void *c, size_t last, int finish);
+/* The same for some rows against vectors of words, each of two bfloat16 weights (see inference.h), b_step words from one input to
+   the next; init: the biases in float32; `valid` of the 2 * words * lanes sums are written. */
+typedef void fnn_words(size_t depth, const void *a, ptrdiff_t a_row, const void *b, ptrdiff_t b_step,
+                       const void *init, void *c, ptrdiff_t c_row, size_t valid, int finish);
+#define FNN_ROW_VECTORS_MAX 8
+#define FNN_WORDS_MAX 4
+#define FNN_WORDS_ROWS_MAX 6
+
 #define FNN_HYPER_MAX 8
 
 typedef struct fnn_kernels {
@@ -190,6 +202,12 @@ typedef struct fnn_kernels {
     /* 2 * lanes * 16 * iterations floating-point operations that depend on nothing in memory; consume the result */
     double (*fma_peak)(size_t iterations);
     size_t fma_peak_chains;
+    /* by vectors and panels; NULL where there are no such panels */
+    fnn_row *row[FNN_PANEL_VECTORS_MAX + 1][FNN_ROW_VECTORS_MAX / 2 + 1];
+    /* out[j] = x . w[j] over 16 virtual lanes, as dot_rows; w: units rows of `stride` */
+    void (*dot_units)(size_t units, size_t depth, const void *w, size_t stride, const void *x, void *out);
+    /* by rows and words; NULL in float64, and where registers do not suffice */
+    fnn_words *words[FNN_WORDS_ROWS_MAX + 1][FNN_WORDS_MAX + 1];
 } fnn_kernels;
 
 /* Instruction sets compiled in and usable on this processor, best first; names[i] == NULL ends the list. */

@@ -15,6 +15,7 @@ from fastnn.compiling import Compiled, Native
 from fastnn.engine import Engine
 from fastnn.history import History
 from fastnn.hooks import PREDICT_HOOKS
+from fastnn.inference import Predictor
 from fastnn.layers.layer import KerasTensor
 from fastnn.stack import Stack
 from fastnn.summary import summary
@@ -409,6 +410,32 @@ class Sequential(Model):
         """Return the model's outputs for rows ``x``."""
         rows = self._features(x, "x")
         return self._ready(rows.shape[1]).net.predict(rows)
+
+    def predictor(self, batch_size: int = 1, precision: str | None = None) -> Predictor:
+        """Return a snapshot that gives this model's outputs fast, whatever becomes of the model.
+
+        Parameters
+        ----------
+        batch_size : int
+            Rows that a call usually has; a call may have fewer or more.
+        precision : {None, "bfloat16"}
+            "bfloat16" keeps the kernels of a float32 model in 16 bits: for models whose weights outgrow the
+            caches, in about half the time. None gives the same bits as `predict`.
+
+        Returns
+        -------
+        Predictor
+            ``predictor(x, out=None)``; may be called from many threads at once.
+        """
+        if not self._stack:
+            raise ValueError(f"Model {self.name!r} has no layers; add some first.")
+        columns = None if self._input is None else self._input.batch_shape[1]
+        if columns is None:
+            raise ValueError(
+                f"Model {self.name!r} does not know its number of columns yet: give it "
+                "Input(shape=(columns,)), build() it, or fit it first."
+            )
+        return Predictor(self._ready(columns).net, batch_size, precision)
 
     def __call__(self, x: Any, training: bool | None = None, mask: None = None) -> np.ndarray:
         """Return the model's outputs for rows ``x``, as `predict` does."""

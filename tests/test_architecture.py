@@ -26,7 +26,7 @@ FLOORS = [
     "__init__",
     "models",
     "training_loop",
-    "stack compiling engine callbacks",
+    "stack compiling engine callbacks inference",
     "history hooks progress summary plotting",
     "layers losses metrics optimizers activations initializers regularizers constraints",
     "data config utils registry names seeds variables errors _version",

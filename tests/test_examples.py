@@ -14,7 +14,15 @@ from oracle import Net
 import fastnn as keras
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
-NAMES = ["xor_from_scratch", "xor_sigmoid", "binary_tabular", "iris", "line_fit", "digits"]
+NAMES = [
+    "xor_from_scratch",
+    "xor_sigmoid",
+    "binary_tabular",
+    "iris",
+    "line_fit",
+    "digits",
+    "real_time_inference",
+]
 SEEDS = range(20)
 
 
@@ -160,6 +168,13 @@ def test_binary_tabular():
     assert np.isfinite(history["loss"]).all()
     assert history["loss"][-1] < min(history["loss"][0], 0.70)
     assert example.train_breast_cancer()[1] >= 0.95
+
+
+def test_real_time_inference_stays_near_the_spring():
+    example = load("real_time_inference")
+    worst, seconds = example.follow(example.train(), ticks=500)
+    assert worst < 0.2  # the path itself goes from -1 to 1
+    assert 0 < seconds < 1e-3
 
 
 @pytest.mark.parametrize(

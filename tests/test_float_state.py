@@ -44,6 +44,7 @@ def test_after_everything(threads, isa, rng):
         lambda: model.fit(x, y, epochs=2, verbose=0),
         lambda: model.evaluate(x, y, verbose=0),
         lambda: model.predict(x, verbose=0),
+        lambda: model.predictor(8)(x),
         lambda: model.train_on_batch(x, y),
         lambda: k.dense_forward(x, np.ones((6, 5)), activation="softmax", num_threads=threads),
         lambda: k.dense_backward(x, np.ones((6, 5)), np.ones((300, 5)), num_threads=threads),

@@ -75,6 +75,15 @@ cdef extern from "fastnn.h" nogil:
     ctypedef int (*tiny_step_function)(
         const fnn_tiny *t, size_t rows, const int64_t *index, const void *x, const void *y, const void *weight, void *w, double scale,
         const double *hyper, double *lanes16) noexcept nogil
+    enum:
+        FNN_ROW_VECTORS_MAX
+        FNN_WORDS_MAX
+        FNN_WORDS_ROWS_MAX
+    ctypedef void (*row_function)(
+        size_t depth, const void *a, const void *b, void *c, size_t last, int finish) noexcept nogil
+    ctypedef void (*words_function)(
+        size_t depth, const void *a, Py_ssize_t a_row, const void *b, Py_ssize_t b_step, const void *init, void *c,
+        Py_ssize_t c_row, size_t valid, int finish) noexcept nogil
 
     ctypedef struct fnn_kernels:
         const char *isa
@@ -105,6 +114,9 @@ cdef extern from "fastnn.h" nogil:
         void (*permutations16)(uint64_t key, uint64_t epoch, int64_t n, int64_t *out) noexcept nogil
         double (*fma_peak)(size_t iterations) noexcept nogil
         size_t fma_peak_chains
+        row_function row[5][5]
+        void (*dot_units)(size_t units, size_t depth, const void *w, size_t stride, const void *x, void *out) noexcept nogil
+        words_function words[7][5]
 
     const char *const *fnn_instruction_sets()
     const fnn_kernels *fnn_kernels_for(const char *isa, fnn_dtype dtype)

@@ -2,7 +2,6 @@ from fastnn.kernels.plan cimport Objective
 from fastnn.kernels.runtime cimport real
 from fastnn.kernels.workspace cimport Workspace
 
-cdef int predict_rows(Workspace space, const real *weights, const real[:, ::1] x, real[:, ::1] out) except -1
 cdef int evaluate_rows(Workspace space, const Objective *objective, const real *weights, const real[:, ::1] x, const real[:, ::1] y,
                        weight, double[::1] result) except -1
 cdef double tree_sum(const double *lanes) noexcept nogil

@@ -1,10 +1,10 @@
-"""Rows without training: predictions, and the means of loss and metrics."""
+"""Rows without training: the means of loss and metrics."""
 from cython.parallel cimport parallel, threadid
 from libc.stdint cimport uint64_t
 
 from fastnn.kernels.csrc cimport fnn_barrier, fnn_barrier_init, fnn_barrier_wait
-from fastnn.kernels.plan cimport COLUMN_ALIGN, MAX_COLUMNS, SUM_ROWS, Objective, Source, share
-from fastnn.kernels.rows cimport predict_pass, rows_pass
+from fastnn.kernels.plan cimport COLUMN_ALIGN, MAX_COLUMNS, SUM_ROWS, Objective, Source
+from fastnn.kernels.rows cimport rows_pass
 from fastnn.kernels.runtime cimport float_flush, float_restore, real, spins_for
 from fastnn.kernels.team cimport team_size
 from fastnn.kernels.workspace cimport Workspace
@@ -23,36 +23,6 @@ cdef double tree_sum(const double *lanes) noexcept nogil:
     for i in range(8):
         s[i] = lanes[i] + lanes[i + 8]
     return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
-
-
-cdef void predict_thread(Workspace space, const real *weights, const real *x, real *out, Py_ssize_t rows, int thread,
-                         int team) noexcept nogil:
-    cdef Py_ssize_t begin = share(rows, thread, team, COLUMN_ALIGN), end = share(rows, thread + 1, team, COLUMN_ALIGN)
-    cdef Py_ssize_t block = thread_rows(space), n
-    cdef uint64_t state = float_flush()
-    while begin < end:
-        n = min(block, end - begin)
-        predict_pass(&space.plan, &space.space, <real *>space.arena.base, weights, x + begin * space.plan.inputs,
-                     out + begin * space.plan.outputs, thread * block, n, thread)
-        begin += n
-    float_restore(state)
-
-
-cdef int predict_rows(Workspace space, const real *weights, const real[:, ::1] x, real[:, ::1] out) except -1:
-    """out (OUT) for every row of x."""
-    cdef Py_ssize_t rows = x.shape[0]
-    if x.shape[1] != space.plan.inputs or out.shape[0] != rows or out.shape[1] != space.plan.outputs:
-        raise ValueError(f"x has shape {(x.shape[0], x.shape[1])} and out {(out.shape[0], out.shape[1])}; the network takes "
-                         f"{space.plan.inputs} features and gives {space.plan.outputs}")
-    if rows == 0:
-        return 0
-    if space.threads == 1:
-        with nogil:
-            predict_thread(space, weights, &x[0, 0], &out[0, 0], rows, 0, 1)
-        return 0
-    with nogil, parallel(num_threads=space.threads):
-        predict_thread(space, weights, &x[0, 0], &out[0, 0], rows, threadid(), team_size())
-    return 0
 
 
 cdef void evaluate_thread(Workspace space, const Objective *objective, const real *weights, const Source *source, fnn_barrier *barrier,

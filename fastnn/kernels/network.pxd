@@ -1,3 +1,4 @@
+from fastnn.kernels.forward cimport Forward
 from fastnn.kernels.plan cimport Objective, Optimizer, Plan
 from fastnn.kernels.runtime cimport Arena
 from fastnn.kernels.workspace cimport Workspace
@@ -22,6 +23,8 @@ cdef class Network:
     cdef State state
     cdef public bint running         # inside a training call
     cdef object idle
+    cdef Forward forward             # how predictions go
+    cdef object spaces               # memory of predictions, kept for the next
     cdef object specification
     cdef size_t itemsize
 

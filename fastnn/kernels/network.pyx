@@ -3,13 +3,16 @@
 Parameters live packed, in the order in which the kernels read them, and are converted only on the way in and out. A ``State`` is
 immutable once published: readers keep the one they took, and a training call publishes another.
 """
+cimport numpy as cnp
+
 import numpy as np
 
 from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport FNN_READS_INPUT
 from fastnn.kernels.dense cimport pack, unpack
-from fastnn.kernels.evaluation cimport evaluate_rows, predict_rows
+from fastnn.kernels.evaluation cimport evaluate_rows
+from fastnn.kernels.forward cimport Forward, Space, forward_rows
 from fastnn.kernels.losses cimport activation_index, make_objective
 from fastnn.kernels.optimizers cimport make_optimizer, set_hyper
 from fastnn.kernels.plan cimport (
@@ -25,6 +28,8 @@ from fastnn.kernels.plan cimport (
     round_up,
 )
 from fastnn.kernels.runtime cimport Arena, activation_table, kernels_for, real, threads_for
+
+cnp.import_array()
 
 cdef enum:
     MAX_DIMENSION = 1 << 30
@@ -121,6 +126,8 @@ cdef class Network:
         self.plan.outputs = below
         self.plan.operations = operations
         self.state = self.new_state()
+        self.forward = Forward.of(&self.plan, self.tables, False)
+        self.spaces = []
 
     cdef add_tiles(self, Py_ssize_t i):
         cdef Layer *layer = &self.plan.layer[i]
@@ -308,17 +315,30 @@ cdef class Network:
         ndarray, shape (rows, outputs)
         """
         cdef State state = self.state
-        cdef Py_ssize_t rows = x.shape[0]
+        cdef Py_ssize_t rows = len(x)
         cdef int threads = threads_for(self.plan.operations / 3 * rows, (rows + 15) // 16, num_threads)
-        cdef Py_ssize_t block = min(<Py_ssize_t>SUM_ROWS, round_up((rows + threads - 1) // threads, COLUMN_ALIGN))
-        cdef Workspace space = self.take_workspace(threads * max(block, <Py_ssize_t>COLUMN_ALIGN), threads)
+        cdef Space space = None
+        cdef cnp.npy_intp[2] shape = [rows, self.plan.outputs]
+        cdef void *from_x
+        cdef void *to
         if out is None:
-            out = np.empty((rows, self.plan.outputs), self.dtype)
-        if self.dtype == "float32":
-            predict_rows[float](space, <float *>state.arena.base, x, out)
-        else:
-            predict_rows[double](space, <double *>state.arena.base, x, out)
-        self.idle.append(space)
+            out = cnp.PyArray_EMPTY(2, shape, cnp.NPY_FLOAT if self.itemsize == 4 else cnp.NPY_DOUBLE, 0)
+        require_rows(self, x, out)
+        if self.spaces:
+            try:
+                space = self.spaces.pop()  # atomic: whoever gets it, has it alone
+            except IndexError:
+                pass
+        if space is None or space.parts < threads:
+            space = Space.of(self.forward, threads)
+        from_x = cnp.PyArray_DATA(<cnp.ndarray>x)
+        to = cnp.PyArray_DATA(<cnp.ndarray>out)
+        with nogil:
+            if self.itemsize == 4:
+                forward_rows[float](self.forward, space, <float *>state.arena.base, <float *>from_x, <float *>to, rows, threads)
+            else:
+                forward_rows[double](self.forward, space, <double *>state.arena.base, <double *>from_x, <double *>to, rows, threads)
+        self.spaces.append(space)
         return out
 
     def evaluate(self, x, y, sample_weight=None, int num_threads=0):
@@ -353,6 +373,22 @@ cdef class Network:
             evaluate_rows[double](space, &self.objective, <double *>state.arena.base, x, y, sample_weight, result)
         self.idle.append(space)
         return result
+
+
+cdef int require_rows(Network network, x, out) except -1:
+    """Raise unless x and out are arrays that predictions can run on."""
+    cdef int typenum = cnp.NPY_FLOAT if network.itemsize == 4 else cnp.NPY_DOUBLE
+    if not (cnp.PyArray_Check(x) and cnp.PyArray_Check(out)):
+        raise TypeError("x and out must be arrays")
+    if cnp.PyArray_TYPE(<cnp.ndarray>x) != typenum or cnp.PyArray_TYPE(<cnp.ndarray>out) != typenum \
+            or not cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>x) or not cnp.PyArray_ISCARRAY(<cnp.ndarray>out):
+        raise ValueError(f"x and out must be C-contiguous and aligned {network.dtype} arrays, and out writeable")
+    if cnp.PyArray_NDIM(<cnp.ndarray>x) != 2 or cnp.PyArray_NDIM(<cnp.ndarray>out) != 2 \
+            or cnp.PyArray_DIM(<cnp.ndarray>x, 1) != network.plan.inputs or cnp.PyArray_DIM(<cnp.ndarray>out, 1) != network.plan.outputs \
+            or cnp.PyArray_DIM(<cnp.ndarray>x, 0) != cnp.PyArray_DIM(<cnp.ndarray>out, 0):
+        raise ValueError(f"x has shape {x.shape} and out {out.shape}; the network takes {network.plan.inputs} features and gives "
+                         f"{network.plan.outputs}")
+    return 0
 
 
 cdef list unpack_all(Network network, const real *weights):

@@ -86,24 +86,3 @@ cdef void output_pass(const Plan *plan, const Space *space, const Objective *obj
         k.activation_backward[last.activation](last.units, n, z if last.reads_input else out, ld, delta, ld)
     if not last.narrow:
         k.transpose(last.units, n, delta, ld, work + last.d.offset + begin * last.d.row, last.d.row)
-
-
-cdef void predict_pass(const Plan *plan, const Space *space, real *work, const real *weights, const real *x, real *out,
-                       Py_ssize_t begin, Py_ssize_t rows, int thread) noexcept nogil:
-    """out (OUT: rows x outputs, contiguous) for x (rows x inputs, contiguous), through workspace rows from `begin` on, by strips."""
-    cdef const fnn_kernels *k = plan.kernels
-    cdef real *scratch = work + space.scratch + thread * space.scratch_size
-    cdef const Layer *first = &plan.layer[0]
-    cdef const Layer *last = &plan.layer[plan.layers - 1]
-    cdef real *z = work + last.z.offset + begin
-    cdef real *a = work + last.a.offset + begin
-    cdef Py_ssize_t done = 0, n, i
-    while done < rows:
-        n = min(space.strip, rows - done)
-        k.gather(n, plan.inputs, NULL, x + done * plan.inputs, plan.inputs, work + first.x.offset + begin * first.x.row, first.x.row)
-        for i in range(plan.layers):
-            layer_forward(k, &plan.layer[i], weights, work, begin, n, scratch)
-        if last.activation != FNN_ACTIVATION_linear:
-            k.activation_forward[last.activation](last.units, n, z, space.capacity, a, space.capacity)
-        k.transpose(last.units, n, a, space.capacity, out + done * last.units, last.units)
-        done += n

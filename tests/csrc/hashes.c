@@ -55,6 +55,82 @@ static void tiles(const fnn_kernels *k, const char *a, const char *b, char *c)
         }
 }
 
+/* One number of a matrix, as the bits of the element type. */
+static void copy(const fnn_kernels *k, void *to, size_t i, const void *from, size_t j)
+{
+    memcpy((char *)to + i * k->itemsize, (const char *)from + j * k->itemsize, k->itemsize);
+}
+
+/* 67 inputs, 77 units, every kernel for one row; all must give the bits that the first one gives. b: 68 rows of 160, the biases last */
+static void one_row(const fnn_kernels *k, const char *a, const char *b)
+{
+    enum { DEPTH = 67, UNITS = 77, ROOM = 1024 };
+    const size_t s = k->itemsize;
+    char *packed = calloc((DEPTH + 1) * ROOM, s), *c = calloc(ROOM, s), *first = NULL;
+    for (size_t v = 1; v <= FNN_PANEL_VECTORS_MAX; v++)
+        for (size_t q = 1; q <= FNN_ROW_VECTORS_MAX / 2; q++) {
+            size_t width = v * k->lanes;
+            if (!k->row[v][q])
+                continue;
+            for (size_t start = 0; start < UNITS; start += q * width) {
+                for (size_t panel = 0; panel < q; panel++)
+                    for (size_t p = 0; p <= DEPTH; p++)
+                        for (size_t j = 0; j < width; j++)
+                            copy(k, packed, (panel * (DEPTH + 1) + p) * width + j, b,
+                                 p * 160 + start + panel * width + j);
+                k->row[v][q](DEPTH, a, packed, c + start * s, k->lanes, FNN_RELU);
+            }
+            if (!first) {
+                first = malloc(UNITS * s);
+                memcpy(first, c, UNITS * s);
+                add(c, UNITS * s);
+            } else if (memcmp(first, c, UNITS * s)) {
+                add("other", 5);
+            }
+        }
+    free(first);
+    free(packed);
+    free(c);
+}
+
+/* 6 rows through the upper halves of float32 numbers, by every tile of words; biases are the last row of b. float32 only */
+static void words(const fnn_kernels *k, const float *a, const float *b)
+{
+    enum { DEPTH = 67, UNITS = 77, ROOM = 512 };
+    uint32_t *packed = malloc(DEPTH * ROOM * sizeof *packed), bits;
+    float *c = calloc(FNN_WORDS_ROWS_MAX * ROOM, sizeof *c), first[FNN_WORDS_ROWS_MAX * UNITS];
+    int known = 0;
+    for (size_t r = 1; r <= FNN_WORDS_ROWS_MAX; r++)
+        for (size_t w = 1; w <= FNN_WORDS_MAX; w++) {
+            size_t n = 2 * w * k->lanes;
+            if (!k->words[r][w] || FNN_WORDS_ROWS_MAX % r)
+                continue;
+            for (size_t start = 0; start < UNITS; start += n) {
+                memset(packed, 0, DEPTH * ROOM * sizeof *packed);
+                for (size_t p = 0; p < DEPTH; p++)
+                    for (size_t j = 0; j < n; j++) {
+                        memcpy(&bits, b + p * 160 + start + j, 4);
+                        packed[(p * w + j / (2 * k->lanes)) * k->lanes + j % k->lanes] |=
+                            j / k->lanes % 2 ? bits & 0xffff0000u : bits >> 16;
+                    }
+                for (size_t row = 0; row < FNN_WORDS_ROWS_MAX; row += r)
+                    k->words[r][w](DEPTH, a + row * 100, 100, packed, (ptrdiff_t)(w * k->lanes),
+                                   b + DEPTH * 160 + start, c + row * ROOM + start, ROOM, UNITS - start,
+                                   FNN_STORE);
+            }
+            for (size_t row = 0; row < FNN_WORDS_ROWS_MAX; row++) {
+                if (!known)
+                    memcpy(first + row * UNITS, c + row * ROOM, UNITS * sizeof *c);
+                else if (memcmp(first + row * UNITS, c + row * ROOM, UNITS * sizeof *c))
+                    add("other", 5);
+            }
+            known = 1;
+        }
+    add(first, sizeof first);
+    free(packed);
+    free(c);
+}
+
 static void all(const fnn_kernels *k)
 {
     const size_t s = k->itemsize;
@@ -69,6 +145,11 @@ static void all(const fnn_kernels *k)
     tiles(k, a, b, c);
     k->dot_rows(37, 80, a, 96, b, c);
     add(c, 37 * s);
+    k->dot_units(37, 80, a, 96, b, c); /* the same products and sums */
+    add(c, 37 * s);
+    one_row(k, a, b);
+    if (s == 4)
+        words(k, (const float *)a, (const float *)b);
     for (int i = 0; i < FNN_ACTIVATIONS; i++) {
         k->activation_forward[i](13, 37, a, 40, c, 41);
         add(c, 13 * 41 * s);
