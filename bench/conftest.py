@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from bench import machine
-from bench.tables import table
+from fastnn._bench import machine
+from fastnn._bench.tables import table
 
 TABLES = pytest.StashKey[dict[str, list[dict[str, object]]]]()
 
@@ -62,5 +62,5 @@ def pytest_terminal_summary(terminalreporter, config):
         for line in table(title, rows):
             terminalreporter.write_line(line)
     terminalreporter.write_line("")
-    for name, value in machine.describe().items():
+    for name, value in machine.describe(machine.limits(0.02)).items():
         terminalreporter.write_line(f"{name}: {value}")

@@ -12,7 +12,7 @@ import pytest
 
 from bench.clocks import LatencyClock
 from bench.peers.fastnn_peer import build
-from bench.workloads import WORKLOADS
+from fastnn._bench.workloads import WORKLOADS
 
 PROMISE = 0.1
 MOMENTS = (0.002, 0.15)  # seconds after the start of the fit

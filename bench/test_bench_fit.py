@@ -9,12 +9,12 @@ import time
 
 import pytest
 
-from bench import machine
 from bench.clocks import StepClock
 from bench.peers.fastnn_peer import FastnnPeer
 from bench.peers.numpy_peer import NumpyPeer
 from bench.verify import verify
-from bench.workloads import WORKLOADS
+from fastnn._bench import machine
+from fastnn._bench.workloads import WORKLOADS
 
 NUMPY_SECONDS = 0.05  # of NumPy between two rounds
 REST_SECONDS = 0.1  # after many-threaded NumPy: its idle threads spin for a while

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from bench import machine
+from fastnn._bench import machine
 from fastnn.kernels import runtime
 
 

@@ -9,8 +9,8 @@ import statistics
 import numpy as np
 import pytest
 
-from bench import machine
 from fastnn import kernels
+from fastnn._bench import machine
 from fastnn.kernels import runtime
 
 # (rows, inputs, units)

@@ -208,6 +208,8 @@ typedef struct fnn_kernels {
     void (*dot_units)(size_t units, size_t depth, const void *w, size_t stride, const void *x, void *out);
     /* by rows and words; NULL in float64, and where registers do not suffice */
     fnn_words *words[FNN_WORDS_ROWS_MAX + 1][FNN_WORDS_MAX + 1];
+    /* reads n values, a multiple of 8 * lanes, as fast as they come; consume the result */
+    double (*read_stream)(size_t n, const void *x);
 } fnn_kernels;
 
 /* Instruction sets compiled in and usable on this processor, best first; names[i] == NULL ends the list. */

@@ -201,3 +201,22 @@ static double P(fma_peak)(size_t iterations)
     }
     return (double)sum;
 }
+
+/* Chains enough that loads, and not the latency of an addition, are what limits it. */
+static double P(read_stream)(size_t n, const void *x_)
+{
+    const REAL *x = x_;
+    vec acc[8];
+    for (int i = 0; i < 8; i++)
+        acc[i] = v_zero();
+    for (size_t k = 0; k < n; k += 8 * LANES)
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++)
+            acc[i] = v_add(acc[i], v_load(x + k + i * LANES));
+    REAL lanes[LANES], sum = 0;
+    for (int i = 0; i < 8; i++) {
+        v_store(lanes, acc[i]);
+        sum += lanes[0];
+    }
+    return (double)sum;
+}

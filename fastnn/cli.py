@@ -1,4 +1,4 @@
-"""The command ``fastnn``: what this installation is, and a demonstration of what it does."""
+"""The command ``fastnn``: what this installation is, a demonstration of what it does, and how fast."""
 
 from __future__ import annotations
 
@@ -43,6 +43,19 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument("--plots", metavar="DIR", default=".", help="where to draw the line (default: here)")
     demo.add_argument("--no-plots", action="store_true", help="draw nothing")
     demo.set_defaults(run=run_demo)
+
+    bench = commands.add_parser(
+        "bench",
+        help="measure this machine's limits, and how fast fastnn is on it",
+        description="Measure the machine (peak, bandwidths, barrier) and a table of workloads: whole epochs "
+        "of fit, as µs a step, and calls of predict, with one thread and with as many as fastnn chooses. A "
+        "few minutes; with --quick less than one.",
+    )
+    bench.add_argument("--quick", action="store_true", help="fewer rows, fewer and shorter rounds")
+    bench.add_argument("--only", metavar="W1,W2", help="these workloads (default: all)")
+    bench.add_argument("--threads", type=positive, metavar="N", help="so many threads, and no other choice")
+    bench.add_argument("--json", metavar="FILE", help="write all figures to a file too")
+    bench.set_defaults(run=run_bench)
     return parser
 
 
@@ -50,6 +63,13 @@ def seed(text: str) -> int:
     value = int(text)
     if not 0 <= value < 2**32:
         raise argparse.ArgumentTypeError(f"must be between 0 and {2**32 - 1}, not {value}")
+    return value
+
+
+def positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be positive, not {value}")
     return value
 
 
@@ -86,6 +106,14 @@ def run_demo(args: argparse.Namespace) -> None:
     from fastnn import _demo
 
     _demo.run(seed=args.seed, plots=None if args.no_plots else args.plots)
+
+
+def run_bench(args: argparse.Namespace) -> None:
+    """Run the benchmarks."""
+    from fastnn import _bench
+
+    only = [key.strip() for key in args.only.split(",")] if args.only else None
+    _bench.run(only, quick=args.quick, threads=args.threads, json_file=args.json)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -22,7 +22,7 @@ CSRC = ROOT / "csrc"
 FLOORS = [
     "__main__",
     "cli",
-    "_demo",
+    "_demo _bench",
     "__init__",
     "models",
     "training_loop",

@@ -1,5 +1,6 @@
 """The command line: info, demo, errors."""
 
+import json
 import os
 import re
 import subprocess
@@ -116,3 +117,41 @@ def test_wrong_arguments(arguments):
 
 def test_version():
     assert fastnn.__version__ in command("--version").stdout
+
+
+def test_bench(tmp_path):
+    """The machine's limits, then a line of the table for each choice of threads."""
+    file = tmp_path / "bench.json"
+    done = command("bench", "--quick", "--only", "W1,I1", "--json", str(file))
+    assert done.returncode == 0, done.stderr
+    assert runtime.cpu_name() in done.stdout
+    assert re.search(r"reading memory, 1 core +\d+ GB/s", done.stdout)
+    assert "AMX" in done.stdout
+    rows = [line.split() for line in done.stdout.splitlines() if re.match(r"(W1|I1) ", line)]
+    assert {row[0] for row in rows} == {"W1", "I1"}
+    assert {row[3] for row in rows} <= {"1", "auto"}
+    assert all(float(row[4].replace(",", "")) > 0 for row in rows)
+    found = json.loads(file.read_text(encoding="utf-8"))
+    assert len(found["rows"]) == len(rows)
+    assert all(row["seconds"] > 0 and 0 < row["share_of_peak"] < 1 for row in found["rows"])
+
+
+def test_bench_with_so_many_threads():
+    done = command("bench", "--quick", "--only", "W2", "--threads", "1")
+    assert done.returncode == 0, done.stderr
+    assert len([line for line in done.stdout.splitlines() if line.startswith("W2")]) == 1
+
+
+def test_bench_of_a_workload_that_does_not_exist():
+    done = command("bench", "--only", "W99")
+    assert done.returncode == 1
+    assert "W99" in done.stderr
+    assert "W1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("threads", ["0", "-1", "two"])
+def test_bench_with_wrong_threads(threads):
+    done = command("bench", "--threads", threads)
+    assert done.returncode == 2
+    assert "usage" in done.stderr

@@ -1,31 +1,34 @@
 """fastnn itself, through the Model API: what is timed is what a user calls."""
 
-import fastnn as keras
+import fastnn
+from bench.peers import Base
+from fastnn._bench.trainer import REDUCED, Trainer, build
+
+__all__ = ["FastnnPeer", "Peer", "build"]
+
+FastnnPeer = Trainer
+WIDE = 3e7  # operations of a step from which bfloat16 is measured, as for the others
 
 
-class FastnnPeer:
-    name = "fastnn"
+class Peer(Trainer, Base):
+    @staticmethod
+    def versions():
+        return f"fastnn {fastnn.__version__}"
 
-    def __init__(self, workload, x, y, threads=1):
-        self.workload, self.x, self.y, self.threads = workload, x, y, threads
-        self.model = build(workload)
+    def __init__(self, spec, x, y, threads=1, precision=None):
+        # More than one: the automatic choice among as many as there are.
+        super().__init__(spec, x, y, None if threads > 1 else 1, precision)
 
-    def fit(self, epochs, shuffle=True):
-        keras.set_num_threads(self.threads)
-        history = self.model.fit(
-            self.x, self.y, batch_size=self.workload.batch, epochs=epochs, shuffle=shuffle, verbose=0
-        )
-        return history.history["loss"]
+    @classmethod
+    def tolerance(cls, spec, precision=None):
+        return 3e-2 if precision else 1e-4
 
-    def loss(self):
-        return self.model.evaluate(self.x, self.y, batch_size=self.workload.batch, verbose=0)
-
-
-def build(workload):
-    """The compiled model, with the workload's first weights."""
-    layers = [keras.layers.Dense(units, activation=activation) for units, activation in workload.layers]
-    model = keras.Sequential([keras.Input(shape=(workload.inputs,)), *layers])
-    optimizer = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}[workload.optimizer]
-    model.compile(optimizer=optimizer(learning_rate=workload.learning_rate), loss=workload.loss)
-    model.set_weights(workload.initial_weights())
-    return model
+    @classmethod
+    def why_not(cls, spec, precision=None):
+        if precision and not REDUCED:
+            return "not in this version: Sequential.compile has no precision="
+        if precision and (spec.inference or spec.flops < WIDE):
+            return "measured on networks wide enough to gain by it"
+        if spec.models > 1:
+            return "cannot train many models in one call yet"
+        return None

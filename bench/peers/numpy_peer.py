@@ -3,6 +3,8 @@
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from bench.peers import Base
+
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-7
 
 
@@ -31,8 +33,16 @@ SLOPE = {
 }
 
 
-class NumpyPeer:
+class NumpyPeer(Base):
     name = "numpy"
+
+    @classmethod
+    def tolerance(cls, spec):
+        return 1e-4
+
+    @staticmethod
+    def versions():
+        return f"numpy {np.__version__}"
 
     def __init__(self, workload, x, y, threads=1, dtype=np.float32, seed=0):
         self.workload, self.threads = workload, threads
@@ -58,6 +68,9 @@ class NumpyPeer:
 
     def loss(self):
         return self.row_losses(self.forward(self.x)[-1], self.y).mean(dtype=np.float64)
+
+    def predict(self, x):
+        return self.forward(x)[-1]
 
     def step(self, x, y):
         outputs = self.forward(x)
@@ -113,3 +126,6 @@ class NumpyPeer:
             m += (1 - BETA_1) * (g - m)
             v += (1 - BETA_2) * (g * g - v)
             w -= float(rate) * m / (np.sqrt(v) + EPSILON)
+
+
+Peer = NumpyPeer

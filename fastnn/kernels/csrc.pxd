@@ -117,6 +117,7 @@ cdef extern from "fastnn.h" nogil:
         row_function row[5][5]
         void (*dot_units)(size_t units, size_t depth, const void *w, size_t stride, const void *x, void *out) noexcept nogil
         words_function words[7][5]
+        double (*read_stream)(size_t n, const void *x) noexcept nogil
 
     const char *const *fnn_instruction_sets()
     const fnn_kernels *fnn_kernels_for(const char *isa, fnn_dtype dtype)

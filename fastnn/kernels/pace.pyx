@@ -13,7 +13,7 @@ cdef double LONGEST_SLICE = 50e-3
 cdef double SHORTEST_WAIT = 15e-3      # at first all get another chance soon, as what disturbed them may be brief
 cdef double LONGEST_WAIT = 8.0
 cdef double CHECK_ONE = 0.5            # until one thread is measured again while all lead
-cdef double LONG_STEP = 5e7            # operations, about a millisecond: too long to try on one thread at the start
+cdef double LONG_STEP = 2e7            # operations, some 0.3 milliseconds: too long to try on one thread at the start
 cdef double LEAD = 1.05                # of all threads over one, or they are not worth their cores
 
 

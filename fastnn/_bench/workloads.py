@@ -25,15 +25,18 @@ class Workload:
     learning_rate: float = 1e-3
     quick_rows: int | None = None  # rows in --quick runs, where fewer
     xor: bool = False  # the four rows of XOR instead of random ones
+    models: int = 1  # independent ones, each with data and first weights of its own; a step is one of all
 
     @property
     def widths(self):
+        """Columns of a row, then the units of each layer."""
         return (self.inputs, *(units for units, _ in self.layers))
 
     @property
     def network(self):
         """The widths as in ``8-10-1``."""
-        return "-".join(map(str, self.widths))
+        many = f"{self.models} × " if self.models > 1 else ""
+        return many + "-".join(map(str, self.widths))
 
     @property
     def products(self):
@@ -42,6 +45,7 @@ class Workload:
 
     @property
     def parameters(self):
+        """Numbers that a model learns."""
         return sum((k + 1) * m for k, m in self.products)
 
     @property
@@ -54,7 +58,7 @@ class Workload:
         """
         forward = sum(2 * self.batch * k * m for k, m in self.products)
         first = 2 * self.batch * prod(self.products[0])
-        return 3 * forward - first
+        return self.models * (3 * forward - first)
 
     @property
     def bytes(self):
@@ -69,10 +73,11 @@ class Workload:
         rows = self.batch * (self.inputs + targets)
         kernels = sum(k * m for k, m in self.products)
         backward = kernels - prod(self.products[0])
-        return BYTES * (rows + kernels + backward + 2 * (1 + slots) * self.parameters)
+        return self.models * BYTES * (rows + kernels + backward + 2 * (1 + slots) * self.parameters)
 
     @property
     def sparse(self):
+        """Whether targets are class ids."""
         return self.loss == "sparse_categorical_crossentropy"
 
     def steps(self, rows):
@@ -104,6 +109,25 @@ class Workload:
             limit = np.sqrt(6 / (k + m))
             weights += [rng.uniform(-limit, limit, (k, m)).astype(np.float32), np.zeros(m, np.float32)]
         return weights
+
+
+@dataclass(frozen=True)
+class Inference:
+    """So many rows through a workload's network, NumPy arrays in and out, called from Python."""
+
+    key: str
+    of: Workload
+    rows: int
+
+    @property
+    def network(self):
+        """The widths as in ``8-10-1``."""
+        return self.of.network
+
+    @property
+    def flops(self):
+        """Floating-point operations of a call's matrix products."""
+        return 2 * self.rows * sum(k * m for k, m in self.of.products)
 
 
 def classifier(key, inputs, hidden, outputs, rows, batch, **rest):
@@ -148,5 +172,27 @@ WORKLOADS = {
             batch=10_000,
         ),
         classifier("O1", 100, (37, 19), 5, rows=5_000, batch=50),  # odd: widths that divide nothing
+    ]
+}
+
+# What fastnn cannot do in one call yet: measured with those who can.
+MANY_MODELS = {
+    "W9": Workload(
+        "W9",
+        8,
+        ((32, "tanh"), (1, "linear")),
+        "mean_squared_error",
+        rows=1000,
+        batch=32,
+        models=64,
+    )
+}
+
+INFERENCES = {
+    i.key: i
+    for i in [
+        Inference("I1", WORKLOADS["W4"], rows=1),
+        Inference("I2", WORKLOADS["W4"], rows=10_000),
+        Inference("I3", WORKLOADS["W7"], rows=1),
     ]
 }
