@@ -59,6 +59,19 @@ INSTRUCTION_SETS = {
         ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma"],
         "FASTNN_HAVE_AVX512",
     ),
+    "avx512bf16": (
+        "__x86_64__",
+        ["-mavx512bf16", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma"],
+        "FASTNN_HAVE_AVX512BF16",
+    ),
+    "amx": (
+        "__x86_64__",
+        [
+            *["-mamx-tile", "-mamx-bf16", "-mavx512bf16"],
+            *["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma"],
+        ],
+        "FASTNN_HAVE_AMX",
+    ),
     "neon": ("__aarch64__", [], "FASTNN_HAVE_NEON"),
 }
 

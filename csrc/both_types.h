@@ -5,6 +5,9 @@
 #define TYPE f32
 #define REAL float
 #include "kernels.inc"
+#define BF16_KIND "emulated"
+#define BF16_TABLE TABLE(ISA, bf16)
+#include "bf16.inc"
 #undef TYPE
 #undef REAL
 

@@ -16,7 +16,7 @@ static uint64_t xgetbv0(void)
     return (uint64_t)high << 32 | low;
 }
 
-enum { HAS_AVX2 = 1, HAS_AVX512 = 2 };
+enum { HAS_AVX2 = 1, HAS_AVX512 = 2, HAS_AVX512BF16 = 4 };
 
 static int features(void)
 {
@@ -35,6 +35,8 @@ static int features(void)
     const unsigned f = 1u << 16, dq = 1u << 17, bw = 1u << 30, vl = 1u << 31;
     if ((found & HAS_AVX2) && (saved & 0xe6) == 0xe6 && (b & (f | dq | bw | vl)) == (f | dq | bw | vl))
         found |= HAS_AVX512;
+    if ((found & HAS_AVX512) && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5))
+        found |= HAS_AVX512BF16;
     return found;
 }
 #define HAVE_AVX2(found) ((found) & HAS_AVX2)
@@ -88,6 +90,26 @@ const fnn_kernels *fnn_kernels_for(const char *isa, enum fnn_dtype dtype)
 #undef USE
     }
     return NULL;
+}
+
+void fnn_bf16_kernels_for(const char *isa, const fnn_bf16_kernels *list[FNN_BF16_KINDS])
+{
+    int found = features(), n = 0;
+    (void)found;
+#if defined(FASTNN_HAVE_AMX) && defined(FASTNN_HAVE_AVX512)
+    if (!strcmp(isa, "avx512") && (found & HAS_AVX512BF16) && fnn_amx_works(&fnn_amx_bf16, &fnn_avx512_bf16))
+        list[n++] = &fnn_amx_bf16;
+#endif
+#if defined(FASTNN_HAVE_AVX512BF16)
+    if (!strcmp(isa, "avx512") && (found & HAS_AVX512BF16))
+        list[n++] = &fnn_avx512bf16_bf16;
+#endif
+#define USE(name, condition)                \
+    if (!strcmp(isa, #name) && (condition)) \
+        list[n++] = &fnn_##name##_bf16;
+    INSTRUCTION_SETS(USE)
+#undef USE
+    list[n] = NULL;
 }
 
 void fnn_cpu_name(char *buffer, size_t size)

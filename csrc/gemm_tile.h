@@ -28,29 +28,7 @@ INLINE void P(tile)(int rows, int vectors, size_t depth, const REAL *a, ptrdiff_
         a += a_step;
         b += b_step;
     }
-#pragma GCC unroll 14
-    for (int i = 0; i < rows; i++) {
-        REAL *row = c + i * c_row;
-        const REAL *other_i = other + i * other_row;
-#pragma GCC unroll 4
-        for (int j = 0; j < vectors; j++) {
-            size_t n = j < vectors - 1 ? LANES : last;
-            vec value = acc[i][j];
-            if (finish == FNN_ADD)
-                value =
-                    v_add(j < vectors - 1 ? v_load(row + j * LANES) : v_load_n(row + j * LANES, n), value);
-            else if (finish == FNN_RELU)
-                value = v_max(v_zero(), value);
-            else if (finish == FNN_RELU_SLOPE) {
-                vec o = j < vectors - 1 ? v_load(other_i + j * LANES) : v_load_n(other_i + j * LANES, n);
-                value = v_select(v_lt(v_zero(), o), value, v_zero());
-            }
-            if (j < vectors - 1)
-                v_store(row + j * LANES, value);
-            else
-                v_store_n(row + j * LANES, value, n);
-        }
-    }
+    P(tile_finish)(rows, vectors, acc, c, c_row, last, finish, other, other_row);
 }
 
 #define TILE(rows, vectors)                                                                                \

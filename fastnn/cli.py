@@ -87,6 +87,7 @@ def run_info(args: argparse.Namespace) -> None:
         ),
         ("CPU", runtime.cpu_name()),
         ("instruction set", _describe_instruction_set(runtime)),
+        ("bfloat16", _describe_bfloat16(runtime)),
         ("threads", runtime.thread_reason()),
         *sorted((f"build {key}", value) for key, value in runtime.build_info().items()),
     ]
@@ -99,6 +100,13 @@ def _describe_instruction_set(runtime) -> str:
     in_use = runtime.instruction_set()
     chosen = ", chosen by FASTNN_ISA" if os.environ.get("FASTNN_ISA") else ""
     return f"{in_use}{chosen} (this CPU has: {', '.join(runtime.instruction_sets())})"
+
+
+def _describe_bfloat16(runtime) -> str:
+    kind = runtime.bfloat16_kind()
+    if kind == "emulated":
+        return "emulated, slower than float32 (this CPU has no instruction that pays)"
+    return f"{kind} (this CPU has: {', '.join(runtime.bfloat16_kinds())})"
 
 
 def run_demo(args: argparse.Namespace) -> None:

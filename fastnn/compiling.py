@@ -32,6 +32,7 @@ class Compiled:
         metrics: Any = None,
         weighted_metrics: Any = None,
         hints: dict[str, Any] | None = None,
+        precision: str | None = None,
     ):
         if loss_weights is not None:
             raise NotImplementedError(
@@ -45,6 +46,12 @@ class Compiled:
         self.loss = loss
         self.metrics = metrics
         self.hints = hints or {}
+        if precision is not None and precision not in ("float32", "float64", "bfloat16"):
+            raise ValueError(
+                f"precision must be None (the model's dtype), 'bfloat16', 'float32' or 'float64', got "
+                f"{precision!r}."
+            )
+        self.precision = precision
         self._loss = _resolve_loss(loss)
         self._metrics = _metric_list(metrics)
         self.native: Native | None = None
@@ -74,6 +81,21 @@ class Compiled:
         self.native = Native(name, from_logits, tuple(found), tuple(keys), kind)
         return self.native
 
+    def require_precision(self, dtype: str) -> None:
+        """Raise where a model of this dtype cannot be trained in the precision asked for."""
+        if self.precision in (None, dtype):
+            return
+        if self.precision != "bfloat16":
+            raise ValueError(
+                f"precision={self.precision!r}: the model's dtype is {dtype!r}. Make its layers with "
+                f"dtype={self.precision!r}, or leave precision at None."
+            )
+        if dtype != "float32":
+            raise ValueError(
+                "precision='bfloat16' needs a model of dtype 'float32', whose weights stay float32; this "
+                f"one's is {dtype!r}."
+            )
+
     def config(self) -> dict[str, Any]:
         """Return the arguments in Keras's serialised form."""
         loss = self.loss if isinstance(self.loss, str) else losses.serialize(losses.get(self.loss))
@@ -86,6 +108,7 @@ class Compiled:
             "loss_weights": None,
             "metrics": names,
             "weighted_metrics": None,
+            "precision": self.precision,
             **self.hints,
         }
 

@@ -98,7 +98,12 @@ class Engine:
         spec = compiled.native
         optimizer = compiled.optimizer
         self.net.compile(
-            spec.loss, spec.from_logits, optimizer.native, optimizer.native_hypers(), list(spec.metrics)
+            spec.loss,
+            spec.from_logits,
+            optimizer.native,
+            optimizer.native_hypers(),
+            list(spec.metrics),
+            compiled.precision,
         )
         self.optimizer = optimizer
         optimizer.bind(self)

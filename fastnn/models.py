@@ -97,6 +97,7 @@ class Sequential(Model):
         steps_per_execution: int = 1,
         jit_compile: Any = "auto",
         auto_scale_loss: bool = True,
+        precision: str | None = None,
     ) -> None:
         """Say how the model is trained and judged; on an error the earlier settings stay.
 
@@ -110,6 +111,11 @@ class Sequential(Model):
             ``"accuracy"`` is the binary, categorical or sparse categorical one, by output and loss.
         run_eagerly, steps_per_execution, jit_compile, auto_scale_loss
             Hints about Keras's execution, accepted and ignored.
+        precision : {None, "bfloat16"}
+            Of the matrix products of training. None is the model's dtype. "bfloat16", for float32 models,
+            rounds what the products of wide layers multiply to bfloat16, and is faster where the processor
+            has instructions for it (`fastnn info` says). Sums, weights, the optimizer's state, `evaluate`,
+            `predict` and validation stay float32.
         """
         self._require_idle("compile")
         hints = {
@@ -117,8 +123,10 @@ class Sequential(Model):
             "steps_per_execution": steps_per_execution,
             "jit_compile": jit_compile,
         }
-        compiled = Compiled(optimizer, loss, loss_weights, metrics, weighted_metrics, hints)
+        compiled = Compiled(optimizer, loss, loss_weights, metrics, weighted_metrics, hints, precision)
         self._refuse_frozen()
+        if self._stack:
+            compiled.require_precision(self.dtype)
         if self._stack and loss is not None:
             compiled.resolve(self._units(), self._last())
         self._compiled = compiled
@@ -129,6 +137,11 @@ class Sequential(Model):
     def compiled(self) -> bool:
         """Whether `compile` has been called."""
         return self._compiled is not None
+
+    @property
+    def precision(self) -> str:
+        """Precision of the products of training: ``"bfloat16"`` if so compiled, else the model's dtype."""
+        return (self._compiled and self._compiled.precision) or self.dtype
 
     @property
     def metrics_names(self) -> list[str]:
@@ -175,6 +188,7 @@ class Sequential(Model):
             raise ValueError(
                 f"Compile model {self.name!r} before {what}: model.compile(optimizer='adam', loss='mse')."
             )
+        compiled.require_precision(self.dtype)
         return compiled.native or compiled.resolve(self._units(), self._last())
 
     def _refuse_frozen(self) -> None:

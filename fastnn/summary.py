@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from fastnn.config import terminal_width
+from fastnn.kernels.runtime import bfloat16_kind
 
 _HEADER = ["Layer (type)", "Output Shape", "Param #"]
 
@@ -35,6 +36,8 @@ def summary(model: Any, line_length: int | None, show_trainable: bool, layer_ran
     for name, size in parts.items():
         if size is not None:
             lines.append(f" {name} params: {size[0]:,} ({_bytes(size[1])})")
+    if model.precision == "bfloat16":
+        lines.append(f" Training precision: bfloat16 ({bfloat16_kind()}), weights float32")
     return lines
 
 

@@ -6,6 +6,10 @@ cdef void layer_forward(const fnn_kernels *k, const Layer *layer, const real *we
                         Py_ssize_t rows, real *scratch) noexcept nogil
 cdef void layer_backward(const fnn_kernels *k, const Layer *layer, const Layer *below, const real *weights,
                          const real *transposed, real *work, Py_ssize_t begin, Py_ssize_t rows, real *scratch) noexcept nogil
+cdef void activate(const fnn_kernels *k, const Layer *layer, const real *out, Py_ssize_t ld, real *z, real *a, Py_ssize_t rows,
+                   int finish, real *scratch) noexcept nogil
+cdef void slope(const fnn_kernels *k, const Layer *layer, const real *read, real *d, Py_ssize_t ld, Py_ssize_t rows, int finish,
+                real *scratch) noexcept nogil
 cdef void wide_gradient(const fnn_kernels *k, const Layer *layer, const real *work, Py_ssize_t begin, Py_ssize_t rows,
                         Py_ssize_t panel, Py_ssize_t first, Py_ssize_t last, real *gradient, bint add) noexcept nogil
 cdef void narrow_gradient(const fnn_kernels *k, const Layer *layer, const real *work, Py_ssize_t begin, Py_ssize_t rows,

@@ -71,6 +71,12 @@ cdef void layer_forward(const fnn_kernels *k, const Layer *layer, const real *we
         w = weights + layer.weights + (layer.inputs + 1) * panel.start
         tile_rows(k, panel, panel.last, x, layer.x.row, layer.x.step, w, panel.width, w + layer.inputs * panel.width,
                   out + panel.start, ld, layer.inputs, rows, finish, <real *>NULL, 0)
+    activate(k, layer, out, ld, z, a, rows, finish, scratch)
+
+
+cdef void activate(const fnn_kernels *k, const Layer *layer, const real *out, Py_ssize_t ld, real *z, real *a, Py_ssize_t rows,
+                   int finish, real *scratch) noexcept nogil:
+    """a (OUT) of a wide layer from its product in `out`; of the last layer, z (OUT: columns)."""
     if layer.last:
         k.transpose(rows, layer.units, out, ld, z, layer.z.step)
     elif layer.rowwise:
@@ -101,10 +107,17 @@ cdef void layer_backward(const fnn_kernels *k, const Layer *layer, const Layer *
     if below.narrow:
         k.transpose(rows, layer.inputs, out, ld, work + below.d.offset + begin, below.d.step)
         k.activation_backward[below.activation](below.units, rows, read, below.a.step, work + below.d.offset + begin, below.d.step)
-    elif below.rowwise:
-        rowwise_backward(k, below.activation, rows, below.units, read, below.a.row, out, ld, scratch)
-    elif finish == FNN_STORE and (below.activation != FNN_ACTIVATION_linear):
-        k.activation_backward[below.activation](rows, below.units, read, below.a.row, out, ld)
+    else:
+        slope(k, below, read, out, ld, rows, finish, scratch)
+
+
+cdef void slope(const fnn_kernels *k, const Layer *layer, const real *read, real *d, Py_ssize_t ld, Py_ssize_t rows, int finish,
+                real *scratch) noexcept nogil:
+    """d (IN and OUT) of a wide layer through the derivative of its activation at `read`."""
+    if layer.rowwise:
+        rowwise_backward(k, layer.activation, rows, layer.units, read, layer.a.row, d, ld, scratch)
+    elif finish == FNN_STORE and (layer.activation != FNN_ACTIVATION_linear):
+        k.activation_backward[layer.activation](rows, layer.units, read, layer.a.row, d, ld)
 
 
 cdef void wide_gradient(const fnn_kernels *k, const Layer *layer, const real *work, Py_ssize_t begin, Py_ssize_t rows,

@@ -18,6 +18,7 @@ from fastnn.kernels.plan cimport (
     Source,
     share,
 )
+from fastnn.kernels.reduced cimport reduced_enter, reduced_leave, reduced_refresh_all
 from fastnn.kernels.rows cimport rows_pass
 from fastnn.kernels.runtime cimport clock, float_flush, float_restore, processor_clock, real, spins_for
 from fastnn.kernels.schedule cimport ACTION_RETURN, ACTION_TRAIN, TINY_FUSED, TINY_NOT, Run, Step, decide, draw_ahead
@@ -48,6 +49,7 @@ cdef bint interrupted(Run *run, int thread, int phase) noexcept nogil:
     run.checked = now
     with gil:
         if look_for_signals() == 0:
+            reduced_enter(run.plan)  # a handler may have left the processor's tiles otherwise
             return False
     fnn_flag_set(&run.barrier, phase + 1)
     return True
@@ -126,6 +128,7 @@ cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept 
     cdef int spins = spins_for(team), phase, phases
     cdef uint64_t state = float_flush()
     cdef double processor = processor_clock() if team > 1 else 0
+    reduced_enter(run.plan)
     tile_range(run.plan, thread, team, &first, &last)
     if thread == 0:
         run.team = team
@@ -157,6 +160,7 @@ cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept 
                 tiles_share(run, &step, phase, kind == PHASE_SUMS_TILES, work, parameters, transposed, first, last, thread)
         if phases == 1:
             fnn_barrier_wait(&run.barrier, team, spins)  # thread 0 reads all rows' values next
+    reduced_leave(run.plan)
     run.processor[thread] = processor_clock() - processor if team > 1 else 0
     float_restore(state)
 
@@ -185,6 +189,9 @@ cdef void prepare(Run *run, real *parameters) noexcept nogil:
     """The transposed copies of the weights that a training starts from."""
     cdef uint64_t state = float_flush()
     refresh_all(run.plan, parameters, <real *>run.work + run.space.transposed)
+    if real is float:
+        if run.plan.reduced != NULL:
+            reduced_refresh_all(run.plan, run.space, parameters, <float *>run.work)
     float_restore(state)
 
 

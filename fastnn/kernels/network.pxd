@@ -18,6 +18,7 @@ cdef class Network:
     cdef Arena tables
     cdef readonly str dtype
     cdef readonly object compiled
+    cdef readonly str precision
     cdef public object training   # a weak reference to who trains it
     cdef readonly long long version
     cdef State state

@@ -27,7 +27,7 @@ from fastnn.kernels.plan cimport (
     panel_count,
     round_up,
 )
-from fastnn.kernels.runtime cimport Arena, activation_table, kernels_for, real, threads_for
+from fastnn.kernels.runtime cimport Arena, activation_table, bf16_for, kernels_for, real, threads_for
 
 cnp.import_array()
 
@@ -65,6 +65,7 @@ cdef class Network:
         if not layers:
             raise ValueError("a network needs at least one layer")
         self.dtype = dtype
+        self.precision = dtype
         self.itemsize = 4 if dtype == "float32" else 8
         self.plan.kernels = kernels_for(self.itemsize)
         self.plan.layers = len(layers)
@@ -240,7 +241,7 @@ cdef class Network:
 
     # ---- settings ----
 
-    def compile(self, str loss not None, bint from_logits, str optimizer not None, dict hyper not None, metrics):
+    def compile(self, str loss not None, bint from_logits, str optimizer not None, dict hyper not None, metrics, precision=None):
         """Set loss, optimizer and metrics; the optimizer forgets what it remembered.
 
         Parameters
@@ -253,10 +254,14 @@ cdef class Network:
             Hyper-parameters of the optimizer by name; what is missing takes Keras's default.
         metrics : list of str
             Out of ``fastnn.kernels.METRICS`` and ``LOSSES``.
+        precision : {None, "bfloat16"} or the network's dtype
+            Of the products of wide layers in training; ``None`` and the dtype are the same.
         """
         cdef State state
         if self.busy():
             raise RuntimeError("this network is being trained by another call; wait for it to end")
+        if precision not in (None, self.dtype) and (precision != "bfloat16" or self.dtype != "float32"):
+            raise ValueError(f"precision={precision!r} with dtype {self.dtype}: expected None, {self.dtype!r}, or 'bfloat16' with float32")
         cdef Optimizer made = make_optimizer(optimizer, hyper)
         cdef Objective objective
         make_objective(&objective, loss, from_logits, metrics, self.plan.layer[self.plan.layers - 1].activation)
@@ -264,6 +269,8 @@ cdef class Network:
             objective.targets = self.plan.outputs
         self.optimizer = made
         self.objective = objective
+        self.precision = precision or self.dtype
+        self.plan.bf16 = bf16_for(self.plan.kernels) if self.precision == "bfloat16" else NULL
         self.compiled = (loss, bool(from_logits), optimizer, dict(hyper), list(metrics))
         self.idle.clear()
         state = self.new_state()

@@ -4,7 +4,7 @@
 # network has two phases (rows, tiles); whatever couples rows or tiles adds phases, so the executor only ever sees this list.
 from libc.stdint cimport int64_t
 
-from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_kernels
+from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_bf16_kernels, fnn_kernels
 
 cdef enum:
     MAX_COLUMNS = 16      # loss and metrics
@@ -62,6 +62,17 @@ cdef struct Layer:
     Matrix d                  # gradient of the loss w.r.t. z
     Matrix rows_x             # a narrow layer behind a narrow layer: its input once more, row-major; else offset -1
 
+# What a layer of a training in bfloat16 has beside its float32 matrices (reduced.pyx); offsets and strides in pairs, each in the
+# place of a float. `on` is a function of the layer's shape alone.
+cdef struct Reduced:
+    bint on
+    Matrix x                  # its input, row-major: a row is ceil(inputs / 2) pairs
+    Matrix across             # the same, an input a row, pairs of rows of the batch along it; row `inputs` is ones, for the bias
+    Matrix d                  # deltas, row-major
+    Matrix paired             # the same, a pair of rows of the batch a row, a unit a column
+    Py_ssize_t weights        # copies of the weights: (pairs of inputs x panel) of each panel, and
+    Py_ssize_t transposed     # (pairs of units x panel) of each panel of inputs; -1 in the first layer
+
 # One job of the tile phase: rows [begin, end) of a panel of a wide layer, or a panel of columns of a narrow one.
 cdef struct Tile:
     Py_ssize_t layer
@@ -84,6 +95,8 @@ cdef struct Plan:
     Py_ssize_t transposed     # elements of the transposed copies
     Py_ssize_t inputs
     Py_ssize_t outputs
+    const fnn_bf16_kernels *bf16  # trained in bfloat16; else NULL
+    Reduced *reduced          # a training's, if it is in bfloat16; else NULL
     double operations         # floating-point operations of the three products, a row
 
 # What a step computes at the output, in columns: the loss first, then the metrics.

@@ -7,6 +7,7 @@ from libc.stdint cimport int64_t
 from fastnn.kernels.csrc cimport FNN_ACTIVATION_linear, fnn_kernels
 from fastnn.kernels.dense cimport layer_backward, layer_forward
 from fastnn.kernels.plan cimport Layer, Objective, Plan, Source, Space
+from fastnn.kernels.reduced cimport reduced_backward, reduced_deltas, reduced_forward, reduced_gather, reduced_input
 from fastnn.kernels.runtime cimport real
 
 
@@ -22,6 +23,9 @@ cdef int rows_pass(const Plan *plan, const Space *space, const Objective *object
     cdef real *scratch = work + space.scratch + thread * space.scratch_size
     cdef Py_ssize_t done = 0, n, i
     cdef int bad = 0
+    if real is float:
+        if train and plan.reduced != NULL:
+            return reduced_pass(plan, space, objective, work, weights, transposed, source, start, begin, rows, value_at, scale, thread)
     while done < rows:
         n = min(space.strip, rows - done)
         bad |= gather_rows(plan, space, objective, work, source, start + done, begin + done, n)
@@ -30,6 +34,40 @@ cdef int rows_pass(const Plan *plan, const Space *space, const Objective *object
         output_pass(plan, space, objective, work, source.weight != NULL, begin + done, n, value_at + done, scale, train)
         if train:
             for i in range(plan.layers - 1, 0, -1):
+                layer_backward(k, &plan.layer[i], &plan.layer[i - 1], weights, transposed, work, begin + done, n, scratch)
+        done += n
+    return bad
+
+
+cdef int reduced_pass(const Plan *plan, const Space *space, const Objective *objective, float *work, const float *weights,
+                      const float *transposed, const Source *source, Py_ssize_t start, Py_ssize_t begin, Py_ssize_t rows,
+                      Py_ssize_t value_at, double scale, int thread) noexcept nogil:
+    """The same in a training in bfloat16: layers whose products are reduced, and the others, each by its own routine."""
+    cdef const fnn_kernels *k = plan.kernels
+    cdef float *scratch = work + space.scratch + thread * space.scratch_size
+    cdef Py_ssize_t done = 0, n, i
+    cdef int bad = 0
+    while done < rows:
+        n = min(space.strip, rows - done)
+        if plan.reduced[0].on:
+            bad |= reduced_gather(plan, work, source, start + done, begin + done, n)
+            bad |= gather_targets(space, objective, work, source, start + done, begin + done, n, k)
+        else:
+            bad |= gather_rows(plan, space, objective, work, source, start + done, begin + done, n)
+        for i in range(plan.layers):
+            if plan.reduced[i].on:
+                if i > 0:
+                    reduced_input(plan, i, work, begin + done, n)
+                reduced_forward(plan, i, weights, work, begin + done, n, scratch)
+            else:
+                layer_forward(k, &plan.layer[i], weights, work, begin + done, n, scratch)
+        output_pass(plan, space, objective, work, source.weight != NULL, begin + done, n, value_at + done, scale, True)
+        for i in range(plan.layers - 1, -1, -1):
+            if plan.reduced[i].on:
+                reduced_deltas(plan, i, work, begin + done, n)
+                if i > 0:
+                    reduced_backward(plan, i, work, begin + done, n, scratch)
+            elif i > 0:
                 layer_backward(k, &plan.layer[i], &plan.layer[i - 1], weights, transposed, work, begin + done, n, scratch)
         done += n
     return bad

@@ -1,6 +1,6 @@
 from libc.stdint cimport uint64_t
 
-from fastnn.kernels.csrc cimport fnn_kernels, fnn_operation
+from fastnn.kernels.csrc cimport fnn_bf16_kernels, fnn_kernels, fnn_operation
 
 ctypedef fused real:
     float
@@ -8,6 +8,9 @@ ctypedef fused real:
 
 # The table in use for an element size of 4 or 8 bytes.
 cdef const fnn_kernels *kernels_for(size_t itemsize) noexcept nogil
+
+# The table of bfloat16 products that goes with a table of kernels.
+cdef const fnn_bf16_kernels *bf16_for(const fnn_kernels *kernels) except NULL
 
 # The tables of operations, in the order of their indices.
 cdef const fnn_operation *activation_table() noexcept nogil

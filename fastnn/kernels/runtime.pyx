@@ -8,9 +8,12 @@ from libc.stdint cimport uintptr_t
 from libc.stdlib cimport calloc, free
 
 from fastnn.kernels.csrc cimport (
+    FNN_BF16_KINDS,
     FNN_F32,
     FNN_F64,
     fnn_activation_table,
+    fnn_bf16_kernels,
+    fnn_bf16_kernels_for,
     fnn_cpu_name,
     fnn_float_flush,
     fnn_float_restore,
@@ -62,6 +65,7 @@ cdef enum:
 
 cdef const fnn_kernels *table_f32 = NULL
 cdef const fnn_kernels *table_f64 = NULL
+cdef bytes bf16_kind = None       # the kind of bfloat16 products asked for; None: automatic
 cdef int explicit_threads = 0     # 0: automatic
 cdef int allowed_cores = 1        # by affinity and the control group's quota
 cdef int environment_threads = 0  # OMP_NUM_THREADS, 0 if it says nothing
@@ -146,6 +150,89 @@ def use_instruction_set(str name not None):
     table_f64 = fnn_kernels_for(key, FNN_F64)
 
 
+# ---- products in bfloat16 ----
+
+def bfloat16_kinds():
+    """How products in bfloat16 can be computed here, with the instruction set in use.
+
+    Returns
+    -------
+    list of str
+        Out of ``"amx"``, ``"vdpbf16ps"`` and ``"emulated"``, best first; the last is always there.
+    """
+    return [(<bytes>name).decode() for name in _bf16_names(table_f32)]
+
+
+def bfloat16_kind():
+    """How products in bfloat16 are computed in networks compiled from now on."""
+    return (<bytes>bf16_for(table_f32).name).decode()
+
+
+def use_bfloat16(kind=None):
+    """Compute products in bfloat16 in another way, in networks compiled afterwards. Meant for tests and benchmarks.
+
+    Parameters
+    ----------
+    kind : str or None
+        One of :func:`bfloat16_kinds`; ``None`` (the default state) chooses: AMX where there is one, else the faster of the other two.
+
+    Raises
+    ------
+    ValueError
+        For any other name.
+    """
+    global bf16_kind
+    if kind is not None and kind not in bfloat16_kinds():
+        raise ValueError(f"bfloat16 products cannot be computed as {kind!r} here; there is {', '.join(bfloat16_kinds())}")
+    bf16_kind = None if kind is None else kind.encode()
+
+
+cdef list _bf16_names(const fnn_kernels *kernels):
+    cdef const fnn_bf16_kernels *found[FNN_BF16_KINDS]
+    cdef int i = 0
+    names = []
+    fnn_bf16_kernels_for(kernels.isa, found)
+    while found[i] != NULL:
+        names.append(<bytes>found[i].name)
+        i += 1
+    return names
+
+
+cdef const fnn_bf16_kernels *bf16_for(const fnn_kernels *kernels) except NULL:
+    cdef const fnn_bf16_kernels *found[FNN_BF16_KINDS]
+    cdef int i = 0
+    fnn_bf16_kernels_for(kernels.isa, found)
+    while bf16_kind is not None and found[i] != NULL:
+        if <bytes>found[i].name == bf16_kind:
+            return found[i]
+        i += 1
+    if found[1] != NULL and <bytes>found[0].name == b"vdpbf16ps" and not _pays(found[0], found[1]):
+        return found[1]
+    return found[0]
+
+
+cdef object _pays_here = None
+
+cdef bint _pays(const fnn_bf16_kernels *instruction, const fnn_bf16_kernels *emulated):
+    # Whether vdpbf16ps is faster than its emulation (it is not everywhere), which takes its halves apart besides what its peak
+    # counts; measured once, in about 0.2 ms. Both have the same bits.
+    global _pays_here
+    if _pays_here is None:
+        _pays_here = _bf16_peak(instruction, 500, 20) >= 0.9 * _bf16_peak(emulated, 500, 20)
+    return _pays_here
+
+
+cdef double _bf16_peak(const fnn_bf16_kernels *k, size_t iterations, int rounds) noexcept nogil:
+    # operations a second, times an unknown number of lanes / 4: the best round
+    cdef double best = 0, t, consumed = 0
+    cdef int _i
+    for _i in range(rounds):
+        t = clock()
+        consumed += k.peak(iterations)
+        best = max(best, <double>(k.peak_chains * iterations) / (clock() - t))
+    return best if consumed == consumed else 0.0
+
+
 def cpu_name():
     """The processor's own name."""
     cdef char buffer[64]
@@ -158,7 +245,8 @@ def measure_peak(str dtype="float32", double seconds=0.1, int num_threads=1):
 
     Parameters
     ----------
-    dtype : {"float32", "float64"}
+    dtype : {"float32", "float64", "bfloat16"}
+        The last measures products of bfloat16 pairs added in float32, as :func:`bfloat16_kind` says.
     seconds : float
         Time to spend, at least one round.
     num_threads : int
@@ -179,6 +267,15 @@ def _measure_peak(str dtype, double seconds):
     cdef const fnn_kernels *k = kernels_for(8 if dtype == "float64" else 4)
     cdef double start = clock(), best = 0, elapsed, t, consumed = 0
     cdef size_t rounds = 20000
+    cdef const fnn_bf16_kernels *bf16
+    if dtype == "bfloat16":
+        bf16 = bf16_for(k)
+        with nogil:
+            while True:
+                best = max(best, 4.0 * k.lanes * _bf16_peak(bf16, rounds, 1))
+                if clock() - start > seconds:
+                    break
+        return best
     with nogil:
         while True:
             t = clock()

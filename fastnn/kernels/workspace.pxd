@@ -9,6 +9,7 @@ cdef class Workspace:
     cdef Arena arena
     cdef Arena tables
     cdef Arena network_tables
+    cdef Arena reduced_tables
     cdef readonly int threads
 
     cdef int lay_out(self, const Plan *plan, Py_ssize_t rows, Py_ssize_t value_rows, int columns, Py_ssize_t targets, Py_ssize_t blocks,

@@ -1,12 +1,15 @@
 """Where the matrices of a running network lie: one arena, laid out for so many rows and threads."""
 from libc.string cimport memcpy
 
-from fastnn.kernels.plan cimport COLUMN_ALIGN, TILE_BLOCK, Layer, Matrix, Plan, round_up
+from fastnn.kernels.plan cimport COLUMN_ALIGN, TILE_BLOCK, Layer, Matrix, Plan, Reduced, round_up
+from fastnn.kernels.reduced cimport lay_out_reduced, set_reduced_ones
 from fastnn.kernels.runtime cimport Arena
 
 cdef enum:
     STRIP_BYTES = 256 << 10   # what a strip's activations and deltas may take: a share of the second-level cache
     STRIP_ROWS = 48
+    # Every strip reads all weights, and AMX multiplies faster than the third-level cache delivers; a multiple of all tiles' heights.
+    REDUCED_STRIP_ROWS = 192
 
 
 cdef Py_ssize_t leading_dimension(Py_ssize_t columns, Py_ssize_t itemsize) noexcept:
@@ -33,6 +36,10 @@ cdef class Workspace:
         self.tables = Arena(self.plan.layers * sizeof(Layer))
         memcpy(self.tables.base, plan.layer, self.plan.layers * sizeof(Layer))
         self.plan.layer = <Layer *>self.tables.base
+        self.plan.reduced = NULL
+        if train and self.plan.bf16 != NULL:
+            self.reduced_tables = Arena(self.plan.layers * sizeof(Reduced))
+            self.plan.reduced = <Reduced *>self.reduced_tables.base
         capacity = round_up(rows, COLUMN_ALIGN)
         self.space.capacity = capacity
 
@@ -71,6 +78,8 @@ cdef class Workspace:
         self.space.value_rows = round_up(value_rows, COLUMN_ALIGN)
         at = round_up(at + self.space.value_rows * columns, COLUMN_ALIGN)
         self.space.strip = max(<Py_ssize_t>STRIP_ROWS, STRIP_BYTES // (row_size * itemsize) // STRIP_ROWS * STRIP_ROWS)
+        if self.plan.reduced != NULL:
+            self.space.strip = max(self.space.strip, <Py_ssize_t>REDUCED_STRIP_ROWS)
         self.space.strip = min(self.space.strip, capacity)
         self.space.scratch = at
         self.space.scratch_size = round_up(max(
@@ -79,6 +88,8 @@ cdef class Workspace:
         at += self.threads * self.space.scratch_size
         self.space.partials = at
         at += blocks * self.plan.parameters
+        if self.plan.reduced != NULL:
+            at = lay_out_reduced(&self.plan, capacity, at)
         self.space.transposed = at
         at += self.plan.transposed if train else 0
         self.space.size = at
@@ -90,6 +101,8 @@ cdef class Workspace:
             self.set_ones(layer.x, layer.inputs)
             if layer.rows_x.offset >= 0:
                 self.set_ones(layer.rows_x, layer.inputs)
+        if self.plan.reduced != NULL:
+            set_reduced_ones(&self.plan, capacity, <float *>self.arena.base)
         return 0
 
     cdef set_ones(self, Matrix m, Py_ssize_t column):

@@ -1,6 +1,6 @@
-/* Prints, for every instruction set that this machine can run and both element types, a hash of what every kernel computes on the same
-   pseudo-random data. The lines of one element type must agree, on one machine and between machines. */
-#include "fastnn.h"
+/* Prints, for every instruction set that this machine can run, both element types and products in bfloat16, a hash of what every kernel
+   computes on the same pseudo-random data. The lines of one type must agree, on one machine and between machines. */
+#include "bf16.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -209,12 +209,56 @@ static void all(const fnn_kernels *k)
     free(d);
 }
 
+/* the geometry is that of k; rows, depth and columns that nothing divides */
+static void bf16(const fnn_kernels *k, const fnn_bf16_kernels *half)
+{
+    enum { ROWS = 29, DEPTH = 45, COLUMNS = 77, LD = 96 };
+    static float x[2 * DEPTH * LD], c[2 * DEPTH * LD];
+    static fnn_pair a[2 * DEPTH * LD], w[2 * DEPTH * LD], b[2 * DEPTH * LD], across[2 * DEPTH * LD];
+    random_state = 1;
+    hash = 14695981039346656037u;
+    memset(w, 0, sizeof w);
+    memset(b, 0, sizeof b);
+    memset(across, 0, sizeof across);
+    fill(k, x, 2 * DEPTH * LD);
+    half->narrow(ROWS, DEPTH, NULL, x, LD, a, LD);
+    half->narrow(DEPTH, COLUMNS, NULL, x, LD, w, LD);
+    half->interleave(DEPTH, COLUMNS, w, LD, b, LD);
+    half->transpose(DEPTH, COLUMNS, w, LD, across, LD);
+    for (size_t r = 0; r < (DEPTH + 1) / 2; r++)
+        add(b + r * LD, COLUMNS * 4);
+    for (size_t j = 0; j < COLUMNS; j++)
+        add(across + j * LD, (DEPTH + 1) / 2 * 4);
+    for (int finish = FNN_STORE; finish <= FNN_RELU_SLOPE; finish++) {
+        size_t width = k->panel_vectors * k->lanes;
+        for (size_t start = 0; start < COLUMNS; start += width) {
+            size_t n = COLUMNS - start < width ? COLUMNS - start : width,
+                   vectors = (n + k->lanes - 1) / k->lanes;
+            for (size_t first = 0, size; first < ROWS; first += size) {
+                size = ROWS - first < half->tile_rows[vectors] ? ROWS - first : half->tile_rows[vectors];
+                half->tile(size, vectors, (DEPTH + 1) / 2, a + first * LD, LD, b + start, LD, x + start,
+                           c + first * LD + start, LD, n - (vectors - 1) * k->lanes, finish,
+                           x + first * LD + start, LD);
+            }
+        }
+        for (size_t r = 0; r < ROWS; r++)
+            add(c + r * LD, COLUMNS * sizeof(float));
+    }
+    printf("bfloat16 %s-%s %016llx\n", k->isa, half->name, (unsigned long long)hash);
+}
+
 int main(void)
 {
     uint64_t state = fnn_float_flush();
     for (int dtype = 0; dtype < FNN_DTYPES; dtype++)
         for (const char *const *isa = fnn_instruction_sets(); *isa; isa++)
             all(fnn_kernels_for(*isa, (enum fnn_dtype)dtype));
+    for (const char *const *isa = fnn_instruction_sets(); *isa; isa++) {
+        const fnn_bf16_kernels *list[FNN_BF16_KINDS];
+        fnn_bf16_kernels_for(*isa, list);
+        for (int i = 0; list[i]; i++)
+            bf16(fnn_kernels_for(*isa, FNN_F32), list[i]);
+    }
     fnn_float_restore(state);
     return 0;
 }

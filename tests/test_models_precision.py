@@ -1,0 +1,111 @@
+"""``compile(precision="bfloat16")`` on models: what it takes, what it changes, and what it leaves alone."""
+
+import numpy as np
+import pytest
+from support import digest, mlp, state
+
+import fastnn as keras
+from fastnn.cli import main
+from fastnn.kernels import runtime
+
+SETTINGS = {"optimizer": "adam", "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]}
+
+
+@pytest.fixture
+def problem(rng):
+    centre = rng.normal(size=(5, 40))
+    y = rng.integers(0, 5, size=600)
+    return (centre[y] + 0.7 * rng.normal(size=(600, 40))).astype("f4"), y
+
+
+def model(dtype=None, **settings):
+    return mlp(40, (64, "relu"), (48, "tanh"), (5, "softmax"), dtype=dtype, **{**SETTINGS, **settings})
+
+
+def test_it_learns_as_float32_does(problem):
+    losses = {}
+    for precision in (None, "float32", "bfloat16"):
+        m = model(precision=precision)
+        losses[precision] = m.fit(*problem, epochs=8, verbose=0).history["loss"]
+        assert m.evaluate(*problem, verbose=0)[1] > 0.97
+    assert losses[None] == losses["float32"] != losses["bfloat16"]
+    np.testing.assert_allclose(losses["bfloat16"], losses[None], rtol=0.02)
+
+
+def test_prediction_uses_the_float32_weights(problem):
+    reduced, full = model(precision="bfloat16"), model()
+    reduced.fit(*problem, epochs=1, verbose=0)
+    full.set_weights(reduced.get_weights())
+    assert digest([reduced.predict(problem[0], verbose=0)]) == digest([full.predict(problem[0], verbose=0)])
+
+
+def test_train_on_batch_and_the_number_of_threads(problem):
+    found = set()
+    for threads in (1, 2, 5):
+        keras.set_num_threads(threads)
+        try:
+            m = model(precision="bfloat16")
+            m.fit(*problem, epochs=2, verbose=0)
+            m.train_on_batch(*problem)
+            found.add(digest(m.get_weights()))
+        finally:
+            keras.set_num_threads(None)
+    assert len(found) == 1
+
+
+def test_compiling_again_changes_the_precision(problem):
+    weights = []
+    for first in ("bfloat16", None):
+        m = model(precision=first)
+        m.compile(**SETTINGS)
+        assert m.precision == "float32"
+        m.fit(*problem, epochs=1, verbose=0)
+        weights.append(digest(m.get_weights()))
+    assert weights[0] == weights[1]
+
+
+def test_the_config_holds_it():
+    m = model(precision="bfloat16")
+    config = m.get_compile_config()
+    assert config["precision"] == "bfloat16"
+    other = model()
+    assert other.get_compile_config()["precision"] is None
+    other.compile_from_config(config)
+    assert other.precision == "bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "precision", "words"),
+    [
+        (None, "fp16", "precision must be None .the model's dtype., 'bfloat16'"),
+        (None, 16, "precision must be None .* got 16"),
+        (None, "float64", "the model's dtype is 'float32'"),
+        ("float64", "float32", "the model's dtype is 'float64'"),
+        ("float64", "bfloat16", "precision='bfloat16' needs a model of dtype 'float32', .* is 'float64'"),
+    ],
+)
+def test_a_precision_that_cannot_be(dtype, precision, words, problem):
+    m = model(dtype=dtype)
+    m.fit(*problem, epochs=1, verbose=0)
+    before = state(m), m.precision
+    with pytest.raises(ValueError, match=words):
+        m.compile(**SETTINGS, precision=precision)
+    assert before == (state(m), m.precision)
+
+
+def test_a_model_whose_layers_come_later(problem):
+    m = keras.Sequential()
+    m.compile(**SETTINGS, precision="bfloat16")
+    m.add(keras.layers.Dense(5, activation="softmax", dtype="float64"))
+    with pytest.raises(ValueError, match="needs a model of dtype 'float32'"):
+        m.fit(*problem, epochs=1, verbose=0)
+
+
+def test_summary_and_info_say_so(capsys):
+    model().summary()
+    assert "bfloat16" not in capsys.readouterr().out
+    model(precision="bfloat16").summary()
+    assert f"Training precision: bfloat16 ({runtime.bfloat16_kind()})" in capsys.readouterr().out
+    assert main(["info"]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("bfloat16"))
+    assert runtime.bfloat16_kind() in line
