@@ -3,6 +3,8 @@
 import weakref
 from typing import Any
 
+import numpy as np
+
 from fastnn.hooks import Callback
 
 
@@ -23,8 +25,40 @@ class History(Callback):
 
     def __init__(self):
         super().__init__()
-        self.history: dict[str, list[float]] = {}
-        self.epoch: list[int] = []
+        self._history: dict[str, list[float]] = {}
+        self._epoch: list[int] = []
+        self._arrays: list[tuple[int, dict[str, np.ndarray]]] = []
+
+    # An epoch of a tiny network takes less time than its entries in two lists, so epochs that come as arrays
+    # wait until somebody looks.
+    def _enter(self) -> None:
+        arrays, self._arrays = self._arrays, []
+        for first, columns in arrays:
+            count = 0
+            for key, values in columns.items():
+                self._history.setdefault(key, []).extend(values.tolist())
+                count = len(values)
+            self._epoch.extend(range(first, first + count))
+
+    @property
+    def history(self) -> dict[str, list[float]]:
+        self._enter()
+        return self._history
+
+    @history.setter
+    def history(self, history: dict[str, list[float]]) -> None:
+        self._enter()
+        self._history = history
+
+    @property
+    def epoch(self) -> list[int]:
+        self._enter()
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, epoch: list[int]) -> None:
+        self._enter()
+        self._epoch = epoch
 
     # The model holds its history, so the history must not hold the model: it would live until the garbage
     # collector comes.
@@ -36,6 +70,7 @@ class History(Callback):
         self._model = None if model is None else weakref.ref(model)
 
     def __getstate__(self) -> dict[str, Any]:
+        self._enter()
         return {**self.__dict__, "_model": None}
 
     def on_train_begin(self, logs=None):
@@ -46,13 +81,9 @@ class History(Callback):
         for key, value in (logs or {}).items():
             self.history.setdefault(key, []).append(value)
 
-    def extend(self, first: int, columns: dict[str, list[float]]) -> None:
-        """Take in several epochs at once, a list of values for each key."""
-        count = 0
-        for key, values in columns.items():
-            self.history.setdefault(key, []).extend(values)
-            count = len(values)
-        self.epoch.extend(range(first, first + count))
+    def extend(self, first: int, columns: dict[str, np.ndarray]) -> None:
+        """Take in several epochs at once, an array of values for each key, not changed afterwards."""
+        self._arrays.append((first, columns))
 
     def plot(self, metrics: Any = None) -> Any:
         """Draw loss and metrics, of training and validation, over the epochs.

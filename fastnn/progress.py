@@ -5,6 +5,8 @@ import os
 import sys
 from typing import Any
 
+import numpy as np
+
 from fastnn.config import is_interactive, is_interactive_logging_enabled, terminal_width
 
 WIDTH = 20
@@ -85,14 +87,14 @@ class Progress:
         write(self._heading(epoch) + self._line(seconds, logs))
         self.drawn = 0
 
-    def end_many(self, first: int, seconds: float, columns: dict[str, list[float]]) -> None:
+    def end_many(self, first: int, seconds: float, columns: dict[str, np.ndarray]) -> None:
         """Print the lines of epochs of ``seconds`` each; of very many, verbose=1 picks round numbers."""
         count = len(next(iter(columns.values())))
         stride = 1 if self.verbose == 2 else _stride(count)
         out = []
         for i in range(count):
             if stride == 1 or (first + i + 1) % stride == 0 or first + i + 1 == self.epochs:
-                logs = {key: values[i] for key, values in columns.items()}
+                logs = {key: float(values[i]) for key, values in columns.items()}
                 out.append(self._heading(first + i) + self._line(seconds, logs))
                 self.drawn = 0
         write("".join(out))

@@ -224,13 +224,13 @@ class Fit:
                 bar.step(training.step, now - began, self._partial())
         if training.stopped:
             model.stop_training = True
-        return {key: values[-1] for key, values in self.history.history.items()}
+        logs = training.logs
+        return dict(sorted(zip(self._columns(), logs[-1].tolist(), strict=True))) if len(logs) else {}
 
-    def _record(self) -> dict[str, list[float]]:
+    def _record(self) -> dict[str, np.ndarray]:
         """Enter the epochs that the training has completed since the last time into the history."""
-        rows = self.training.logs[self.recorded :]
-        names = self._columns()
-        columns = dict(sorted(zip(names, rows.T.tolist(), strict=True)))
+        rows = self.training.logs[self.recorded :].copy()
+        columns = dict(sorted(zip(self._columns(), rows.T, strict=True)))
         if len(rows):
             self.history.extend(self.first + self.recorded, columns)
         self.recorded += len(rows)
