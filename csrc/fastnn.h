@@ -142,9 +142,9 @@ typedef void fnn_input_forward(const fnn_tiny *t, size_t rows, const int64_t *in
 /* The first layer's gradients (OUT) from d, which is zero in lanes without a unit. */
 typedef void fnn_input_gradient(const fnn_tiny *t, size_t rows, const int64_t *index, const void *x);
 /* A whole step on `rows` rows of x, y and weight (or NULL), as above. w (IN and OUT): parameters, then the slots; lanes16 (IN and OUT):
-   16 for each column, what `sum_lanes` makes of the row values. Returns what was not finite: 2 y, 4 weight. */
-typedef int fnn_tiny_step(const fnn_tiny *t, size_t rows, const int64_t *index, const void *x, const void *y,
-                          const void *weight, void *w, double scale, const double *hyper, double *lanes16);
+   16 for each column, what `sum_lanes` makes of the row values. Looks for NaN nowhere. */
+typedef void fnn_tiny_step(const fnn_tiny *t, size_t rows, const int64_t *index, const void *x, const void *y,
+                           const void *weight, void *w, double scale, const double *hyper, double *lanes16);
 
 #define FNN_FEW_ROWS 32
 #define FNN_ORDERS 16

@@ -36,6 +36,12 @@ static inline __m256i f64_first(size_t n)
     return _mm256_loadu_si256((const __m256i *)(simd_window + 8 - 2 * n));
 }
 
+static inline void word_store(uint32_t *p, f64_ivec a)
+{
+    __m256i low = _mm256_permutevar8x32_epi32(a, _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6));
+    _mm_storeu_si128((__m128i *)p, _mm256_castsi256_si128(low));
+}
+
 static inline f32_vec f32_load_n(const float *p, size_t n) { return _mm256_maskload_ps(p, f32_first(n)); }
 static inline f64_vec f64_load_n(const double *p, size_t n) { return _mm256_maskload_pd(p, f64_first(n)); }
 static inline void f32_store_n(float *p, f32_vec a, size_t n) { _mm256_maskstore_ps(p, f32_first(n), a); }

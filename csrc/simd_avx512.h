@@ -42,6 +42,11 @@ static inline void f64_store_n(double *p, f64_vec a, size_t n)
     _mm512_mask_storeu_pd(p, (__mmask8)((1u << n) - 1), a);
 }
 
+static inline void word_store(uint32_t *p, f64_ivec a)
+{
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtepi64_epi32(a));
+}
+
 static inline f32_mask f32_lt(f32_vec a, f32_vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 static inline f64_mask f64_lt(f64_vec a, f64_vec b) { return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ); }
 static inline f32_mask f32_eq(f32_vec a, f32_vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }

@@ -43,6 +43,12 @@ BOTH_INTEGER(ior, X86_INT(or), X86_INT(or))
 #define f32_ishr(a, n) X86(srli, _epi32)(a, n)
 #define f64_ishr(a, n) X86(srli, _epi64)(a, n)
 
+/* Philox: 64-bit lanes whose low halves are 32-bit words. */
+#define SIMD_HAVE_WORDS 1
+static inline f64_ivec word_mul(f64_ivec a, f64_ivec b) { return X86(mul, _epu32)(a, b); }
+static inline f64_ivec word_xor(f64_ivec a, f64_ivec b) { return X86_INT(xor)(a, b); }
+static inline f64_ivec word_high(f64_ivec a) { return X86(srli, _epi64)(a, 32); }
+
 static inline f32_vec f32_sqrt(f32_vec a) { return X86(sqrt, _ps)(a); }
 static inline f64_vec f64_sqrt(f64_vec a) { return X86(sqrt, _pd)(a); }
 static inline f32_vec f32_set1(float a) { return X86(set1, _ps)(a); }

@@ -208,15 +208,31 @@ static void P(few_backward)(const fnn_tiny *t, size_t rows, const REAL *w)
 #undef CASE
 }
 
-static int P(tiny_step)(const fnn_tiny *t, size_t rows, const int64_t *index, const void *x, const void *y,
-                        const void *weight, void *w_, double scale, const double *hyper, double *lanes16)
+/* Columns of y or of weights, whose values were looked at before the training. */
+INLINE void P(few_columns)(size_t rows, size_t n, const int64_t *index, const REAL *x, REAL *out, size_t ldo)
+{
+    if (n > 1 || !index) {
+        P(gather_columns)(rows, n, index, x, n, out, ldo);
+        return;
+    }
+    size_t r = 0;
+    for (; r + 4 <= rows; r += 4) {
+        REAL a = x[index[r]], b = x[index[r + 1]], c = x[index[r + 2]], d = x[index[r + 3]];
+        out[r] = a, out[r + 1] = b, out[r + 2] = c, out[r + 3] = d;
+    }
+    for (; r < rows; r++)
+        out[r] = x[index[r]];
+}
+
+static void P(tiny_step)(const fnn_tiny *t, size_t rows, const int64_t *index, const void *x, const void *y,
+                         const void *weight, void *w_, double scale, const double *hyper, double *lanes16)
 {
     REAL *w = w_, *z = t->z, *values = t->values, *weights = weight ? t->weight : NULL, h[4];
     /* columns have the room, and whole vectors are faster to store and load again */
     const size_t ld = t->ld, padded = (rows + 15) / 16 * 16;
-    int bad = 2 * P(gather_columns)(rows, t->targets, index, y, t->targets, t->y, ld);
+    P(few_columns)(rows, t->targets, index, y, t->y, ld);
     if (weight)
-        bad |= 4 * P(gather_columns)(rows, 1, index, weight, 1, weights, ld);
+        P(few_columns)(rows, 1, index, weight, weights, ld);
     P(input_forward)(t, rows, index, x, w);
     for (size_t j = 0; j < t->outputs; j++)
         P(dot_rows)(rows % 16 > 2 ? padded : rows, t->stride, t->a, t->lda, w + t->last + j * t->stride,
@@ -241,5 +257,4 @@ static int P(tiny_step)(const fnn_tiny *t, size_t rows, const int64_t *index, co
             t->metric[c](rows, t->outputs, z, ld, t->y, ld, values);
         P(sum_lanes)(rows, values, lanes16 + 16 * c);
     }
-    return bad;
 }

@@ -72,7 +72,7 @@ cdef extern from "fastnn.h" nogil:
     ctypedef void (*input_forward_function)(
         const fnn_tiny *t, size_t rows, const int64_t *index, const void *x, const void *w) noexcept nogil
     ctypedef void (*input_gradient_function)(const fnn_tiny *t, size_t rows, const int64_t *index, const void *x) noexcept nogil
-    ctypedef int (*tiny_step_function)(
+    ctypedef void (*tiny_step_function)(
         const fnn_tiny *t, size_t rows, const int64_t *index, const void *x, const void *y, const void *weight, void *w, double scale,
         const double *hyper, double *lanes16) noexcept nogil
     enum:

@@ -141,7 +141,7 @@ cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept 
             break
         if run.tiny and team == 1 and step.action == ACTION_TRAIN:
             if run.tiny == TINY_FUSED:
-                run.bad[0] = fused_batches(run, &step, parameters)
+                fused_batches(run, &step, parameters)
             else:
                 run.bad[0] = layers_batches(run, &step, parameters)
             continue

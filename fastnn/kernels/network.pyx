@@ -260,7 +260,7 @@ cdef class Network:
         cdef State state
         if self.busy():
             raise RuntimeError("this network is being trained by another call; wait for it to end")
-        if precision not in (None, self.dtype) and (precision != "bfloat16" or self.dtype != "float32"):
+        if precision is not None and precision != self.dtype and (precision != "bfloat16" or self.dtype != "float32"):
             raise ValueError(f"precision={precision!r} with dtype {self.dtype}: expected None, {self.dtype!r}, or 'bfloat16' with float32")
         cdef Optimizer made = make_optimizer(optimizer, hyper)
         cdef Objective objective

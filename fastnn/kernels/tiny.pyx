@@ -3,7 +3,8 @@
 A network whose first layer is one or two vectors wide spends its time between the products, not in them. So the first layer reads
 its rows where the data lies, and all gradients lie as the parameters do, so that one call of the optimizer does them all. With one
 hidden layer and a narrow last one, the whole step is one call (``csrc/tiny.h``); otherwise the other layers run as elsewhere. All sums
-are the same as elsewhere. NaN or infinity among the inputs shows in the loss or the weights, and is looked for then.
+are the same as elsewhere. NaN or infinity in x shows in the loss or the weights, and is looked for then; in y and in the weights of
+rows, which could hide it, before the training starts.
 """
 from libc.stdint cimport int64_t
 from libc.string cimport memset
@@ -103,24 +104,22 @@ cdef void describe_last(fnn_tiny *t, const Run *run, char *work, Py_ssize_t item
     t.values = work + space.values * item
 
 
-cdef int fused_batches(Run *run, const Step *step, real *parameters) noexcept nogil:
-    """Consecutive batches of an epoch, each in one call; returns what was not finite."""
+cdef void fused_batches(Run *run, const Step *step, real *parameters) noexcept nogil:
+    """Consecutive batches of an epoch, each in one call."""
     cdef const fnn_kernels *k = run.plan.kernels
     cdef const Source *source = &run.train
     cdef Py_ssize_t done = 0, batch, n, start, at
     cdef double h[FNN_HYPER_MAX]
-    cdef int bad = 0
     for batch in range(step.batches):
         n = min(run.batch, step.rows - done)
         start = step.start + done
         at = 0 if source.order != NULL else start
         coefficients(&run.optimizer, run.iterations + 1 + batch, h)
-        bad |= k.tiny_step(
+        k.tiny_step(
             &run.tiny_network, n, source.order + start if source.order != NULL else NULL, <const real *>source.x + at * run.plan.inputs,
             <const real *>source.y + at * run.objective.targets, <const real *>source.weight + at if source.weight != NULL else NULL,
             parameters, 1.0 / <double>n, h, run.lanes)
         done += n
-    return bad
 
 
 cdef int layers_batches(Run *run, const Step *step, real *parameters) noexcept nogil:

@@ -7,7 +7,7 @@ from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from fastnn.kernels.csrc cimport FNN_FEW_ROWS, FNN_ORDERS, fnn_barrier_init
+from fastnn.kernels.csrc cimport FNN_FEW_ROWS, FNN_ORDERS, fnn_barrier_init, fnn_kernels
 from fastnn.kernels.epoch cimport prepare, run_team
 from fastnn.kernels.network cimport Network, State
 from fastnn.kernels.pace cimport Pace, choose, record, slice_seconds, start_pace
@@ -22,7 +22,7 @@ from fastnn.kernels.plan cimport (
     round_up,
 )
 from fastnn.kernels.runtime cimport Arena, clock, threads_are_set, threads_for
-from fastnn.kernels.schedule cimport STATUS_BAD_DATA, STATUS_DIVERGED, STATUS_RUNNING, STATUS_STOPPED, Run, means, start_call
+from fastnn.kernels.schedule cimport STATUS_BAD_DATA, STATUS_DIVERGED, STATUS_RUNNING, STATUS_STOPPED, TINY_FUSED, Run, means, start_call
 from fastnn.kernels.tiny cimport tiny_kind
 from fastnn.kernels.workspace cimport Workspace
 
@@ -87,6 +87,7 @@ cdef class Training:
     cdef int[::1] bad
     cdef double[::1] processor
     cdef double[:, ::1] log_array
+    cdef bint looked           # at the targets of a tiny network
     cdef readonly bint finished
     cdef readonly bint restored
 
@@ -230,6 +231,9 @@ cdef class Training:
             return 0
         run.optimizer = self.network.optimizer
         self.adopt()
+        if not self.looked:
+            self.looked = True
+            self.look_at_targets()
         start_call(run)
         self.network.running = True
         try:
@@ -259,6 +263,15 @@ cdef class Training:
             self.close()
             raise
         return run.epoch - before
+
+    cdef int look_at_targets(self) except -1:
+        # the fused step of tiny networks does not
+        cdef Run *run = &self.run_state
+        cdef const fnn_kernels *k = run.plan.kernels
+        if run.tiny == TINY_FUSED and not (k.all_finite(run.train.rows * run.objective.targets, run.train.y) and (
+                run.train.weight == NULL or k.all_finite(run.train.rows, run.train.weight))):
+            run.status = STATUS_BAD_DATA
+        return 0
 
     cdef int adopt(self) except -1:
         # go on with weights that somebody set between two calls
