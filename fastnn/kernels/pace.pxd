@@ -2,7 +2,9 @@
 cdef struct Pace:
     int most                  # threads that the workspace has room for
     bint fixed                # the caller said how many
-    bint long_steps
+    double operations         # of a step
+    bint wary                 # a thread had to wait for a core lately
+    bint all_first            # start with all threads
     double rate_one           # work a second, as last measured; 0: not yet
     double rate_most
     double slice              # seconds that all threads are trusted for
@@ -11,7 +13,7 @@ cdef struct Pace:
     int probing               # threads to measure in the next slice; 0: none
     bint settling             # the next slice is not to be recorded
 
-cdef void start_pace(Pace *pace, int most, bint fixed, double operations) noexcept nogil
+cdef void start_pace(Pace *pace, int most, bint fixed, double operations, double now) noexcept
 cdef int choose(Pace *pace, double now) noexcept nogil
 cdef double slice_seconds(const Pace *pace, int threads) noexcept nogil
-cdef void record(Pace *pace, int threads, double work, double seconds, bint squeezed, double now) noexcept nogil
+cdef void record(Pace *pace, int threads, double work, double seconds, bint squeezed, double now) noexcept

@@ -3,7 +3,8 @@
 A cost model cannot know whether the other cores are free. So a training starts on one thread (one with long steps, on all), measures
 a short slice of each choice, and goes on with the faster. All threads are trusted for longer and longer slices while they keep their
 lead; where they lose it, as when another process takes a core, they are tried again more and more rarely. A thread that got less of
-the processor than of the clock shows at once that there is no core for it. The results do not depend on any of this.
+the processor than of the clock shows at once that there is no core for it. What the last training found, the next one starts from,
+if it comes soon. The results do not depend on any of this.
 """
 from fastnn.kernels.pace cimport Pace
 
@@ -11,21 +12,30 @@ cdef double PROBE_SECONDS = 3e-3       # a slice that measures; a step is never 
 cdef double SETTLE_SECONDS = 4e-3      # for so long, OpenMP's idle workers spin, and would count against one thread
 cdef double LONGEST_SLICE = 50e-3
 cdef double SHORTEST_WAIT = 15e-3      # at first all get another chance soon, as what disturbed them may be brief
+cdef double WARY_WAIT = 60e-3          # unless another training has just found so
 cdef double LONGEST_WAIT = 8.0
 cdef double CHECK_ONE = 0.5            # until one thread is measured again while all lead
-cdef double LONG_STEP = 2e7            # operations, some 0.3 milliseconds: too long to try on one thread at the start
+cdef double LONG_STEP = 5e7            # operations, about a millisecond: too long to try on one thread at the start
 cdef double LEAD = 1.05                # of all threads over one, or they are not worth their cores
+cdef double MEMORY = 2.0               # seconds for which another training's findings count
+
+# what trainings of this process found last, under the interpreter's lock
+cdef double squeezed_at = -1e9         # when a thread had to wait for a core
+cdef double led_at = -1e9              # when all threads led,
+cdef double led_operations = 0         # with so many operations a step
 
 
-cdef void start_pace(Pace *pace, int most, bint fixed, double operations) noexcept nogil:
+cdef void start_pace(Pace *pace, int most, bint fixed, double operations, double now) noexcept:
     """pace (OUT) of a training with so many threads at most and operations a step."""
     pace.most = most
     pace.fixed = fixed or most == 1
-    pace.long_steps = operations > LONG_STEP
+    pace.operations = operations
+    pace.wary = now - squeezed_at < MEMORY
+    pace.all_first = not pace.wary and (operations > LONG_STEP or (now - led_at < MEMORY and operations >= led_operations))
     pace.rate_one = 0
     pace.rate_most = 0
     pace.slice = PROBE_SECONDS
-    pace.wait = SHORTEST_WAIT
+    pace.wait = WARY_WAIT if pace.wary else SHORTEST_WAIT
     pace.next_probe = 0
     pace.probing = 0
     pace.settling = False
@@ -44,8 +54,8 @@ cdef int choose(Pace *pace, double now) noexcept nogil:
         return 1
     pace.probing = 0
     if pace.rate_one == 0 and pace.rate_most == 0:
-        pace.next_probe = now + CHECK_ONE if pace.long_steps else now
-        pace.probing = pace.most if pace.long_steps else 1
+        pace.next_probe = now + (CHECK_ONE if pace.all_first else pace.wait if pace.wary else 0)
+        pace.probing = pace.most if pace.all_first else 1
     elif now >= pace.next_probe:
         pace.next_probe = now + CHECK_ONE
         pace.probing = 1 if all_lead(pace) else pace.most
@@ -66,15 +76,18 @@ cdef double slice_seconds(const Pace *pace, int threads) noexcept nogil:
     return LONGEST_SLICE if threads == 1 else pace.slice
 
 
-cdef void record(Pace *pace, int threads, double work, double seconds, bint squeezed, double now) noexcept nogil:
+cdef void record(Pace *pace, int threads, double work, double seconds, bint squeezed, double now) noexcept:
     """What the slice did; `squeezed` if a thread of it had to wait for a core."""
+    global squeezed_at, led_at, led_operations
     if pace.fixed or pace.settling or work == 0 or seconds <= 0:
         return
+    if threads > 1 and squeezed and seconds >= PROBE_SECONDS:
+        squeezed_at = now
     if threads == 1:
         pace.rate_one = work / seconds
     else:
         pace.rate_most = work / seconds
-    if pace.rate_one > 0 and not all_lead(pace):
+    if pace.rate_one > 0 and pace.rate_most > 0 and not all_lead(pace):
         pace.slice = PROBE_SECONDS
         if pace.probing or threads > 1:  # news: all have just lost
             pace.next_probe = now + pace.wait
@@ -83,6 +96,9 @@ cdef void record(Pace *pace, int threads, double work, double seconds, bint sque
         pace.slice = PROBE_SECONDS
         pace.next_probe = now  # how fast would one be?
     elif threads > 1:
+        if pace.rate_one > 0:
+            led_at = now
+            led_operations = pace.operations
         pace.slice = min(2 * pace.slice, LONGEST_SLICE)
         if pace.slice == LONGEST_SLICE:
             pace.wait = SHORTEST_WAIT

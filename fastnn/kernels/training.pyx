@@ -145,7 +145,7 @@ cdef class Training:
         run.bad = &self.bad[0]
         run.processor = &self.processor[0]
         run.seed = <uint64_t>(int(seed) & 0xFFFFFFFFFFFFFFFF)
-        start_pace(&self.pace, threads, num_threads > 0 or threads_are_set(), network.plan.operations * run.batch)
+        start_pace(&self.pace, threads, num_threads > 0 or threads_are_set(), network.plan.operations * run.batch, clock())
         run.epochs = epochs
         run.first_epoch = initial_epoch
         run.iterations = self.state.iterations
