@@ -271,8 +271,8 @@ def run_python(code, *, timeout=120, cwd=None, **environment):
 # ---- the order of rows ---------------------------------------------------------------------------
 
 
-def row_orders(rows, seed, epochs):
-    """The orders in which shuffled epochs visit rows, found from outside.
+def row_orders(rows, seed, epochs, first=0):
+    """The orders in which shuffled epochs visit rows, found from outside; `first`: epochs that the network has behind it.
 
     A linear unit over one-hot rows, one row a step: each step moves just the weight of the row that it saw.
     """
@@ -280,6 +280,8 @@ def row_orders(rows, seed, epochs):
 
     eye, ones = np.eye(rows), np.ones((rows, 1))
     net = compiled([(1, "linear", False)], rows, np.float64, [np.zeros((rows, 1))], "mean_squared_error")
+    if first:
+        train(net, eye, ones, epochs=first, batch_size=rows)
     training = Training(net, eye, ones, batch_size=1, shuffle=True, seed=seed, epochs=epochs, num_threads=1)
     orders, before = [], net.weights()[0]
     for _ in range(epochs):
