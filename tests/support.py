@@ -272,8 +272,9 @@ def run_python(code, *, timeout=120, cwd=None, **environment):
 
 
 def row_orders(rows, seed, epochs, first=0):
-    """The orders in which shuffled epochs visit rows, found from outside; `first`: epochs that the network has behind it.
+    """The orders in which shuffled epochs visit rows, found from outside.
 
+    `first`: epochs that the network has behind it.
     A linear unit over one-hot rows, one row a step: each step moves just the weight of the row that it saw.
     """
     from fastnn.kernels.training import Training

@@ -1,4 +1,4 @@
-"""The one-thread path of tiny networks takes the steps that all threads take, to the bit, whatever the shape."""
+"""The one-thread path of tiny networks gives the bits of the path of all threads, whatever the shape."""
 
 import numpy as np
 import pytest
