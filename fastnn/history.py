@@ -27,38 +27,36 @@ class History(Callback):
         super().__init__()
         self._history: dict[str, list[float]] = {}
         self._epoch: list[int] = []
-        self._arrays: list[tuple[int, dict[str, np.ndarray]]] = []
-
-    # An epoch of a tiny network takes less time than its entries in two lists, so epochs that come as arrays
-    # wait until somebody looks.
-    def _enter(self) -> None:
-        arrays, self._arrays = self._arrays, []
-        for first, columns in arrays:
-            count = 0
-            for key, values in columns.items():
-                self._history.setdefault(key, []).extend(values.tolist())
-                count = len(values)
-            self._epoch.extend(range(first, first + count))
+        # An epoch of a tiny network takes less time than its entries in two lists, so epochs that come as
+        # arrays wait here until somebody looks.
+        self._arrays: list[dict[str, np.ndarray]] = []
+        self._ranges: list[range] = []
 
     @property
     def history(self) -> dict[str, list[float]]:
-        self._enter()
+        arrays, self._arrays = self._arrays, []
+        for columns in arrays:
+            for key, values in columns.items():
+                if key in self._history:
+                    self._history[key] += values.tolist()
+                else:
+                    self._history[key] = values.tolist()
         return self._history
 
     @history.setter
     def history(self, history: dict[str, list[float]]) -> None:
-        self._enter()
-        self._history = history
+        self._history, self._arrays = history, []
 
     @property
     def epoch(self) -> list[int]:
-        self._enter()
+        ranges, self._ranges = self._ranges, []
+        for numbers in ranges:
+            self._epoch += numbers
         return self._epoch
 
     @epoch.setter
     def epoch(self, epoch: list[int]) -> None:
-        self._enter()
-        self._epoch = epoch
+        self._epoch, self._ranges = epoch, []
 
     # The model holds its history, so the history must not hold the model: it would live until the garbage
     # collector comes.
@@ -70,8 +68,14 @@ class History(Callback):
         self._model = None if model is None else weakref.ref(model)
 
     def __getstate__(self) -> dict[str, Any]:
-        self._enter()
-        return {**self.__dict__, "_model": None}
+        return {
+            **self.__dict__,
+            "_history": self.history,
+            "_epoch": self.epoch,
+            "_arrays": [],
+            "_ranges": [],
+            "_model": None,
+        }
 
     def on_train_begin(self, logs=None):
         self.epoch = []
@@ -83,7 +87,8 @@ class History(Callback):
 
     def extend(self, first: int, columns: dict[str, np.ndarray]) -> None:
         """Take in several epochs at once, an array of values for each key, not changed afterwards."""
-        self._arrays.append((first, columns))
+        self._arrays.append(columns)
+        self._ranges.append(range(first, first + len(next(iter(columns.values())))))
 
     def plot(self, metrics: Any = None) -> Any:
         """Draw loss and metrics, of training and validation, over the epochs.

@@ -67,8 +67,8 @@ def limits(seconds=0.1):
             found[f"{'memory' if level == 4 else f'L{level}'}, {count(n)}"] = rate
     if cores() > 1:
         found[f"barrier, {count(cores())}"] = machine.barrier_seconds(cores(), seconds)
-    if amx := getattr(runtime, "measure_amx_peak", None):
-        found |= {f"AMX peak, {count(n)}": amx(seconds, num_threads=n) for n in teams}
+    kind = runtime.bfloat16_kind()
+    found |= {f"peak, bfloat16 ({kind}), {count(n)}": peak(n, "bfloat16", seconds) for n in teams}
     return found
 
 
@@ -87,23 +87,29 @@ def describe(measured=None):
         "instruction set": f"{runtime.instruction_set()} of {', '.join(runtime.instruction_sets())}",
     }
     for (dtype, threads), flops in sorted(_best.items()):
+        if dtype == "bfloat16":
+            continue
         lines[f"peak, {dtype}, {count(threads)}"] = f"{flops / 1e9:.0f} GFLOP/s of multiply-adds"
     measured = measured or {}
     for name, value in measured.items():
         if name.startswith("barrier"):
             lines[name] = f"{value * 1e9:.0f} ns"
-        elif name.startswith("AMX"):
-            lines[name] = f"{value / 1e9:.0f} GFLOP/s, bfloat16"
+        elif name.startswith("peak, bfloat16"):
+            lines[name] = f"{value / 1e9:.0f} GFLOP/s"
         elif not name.startswith("peak"):
             lines[f"reading {name}"] = f"{value / 1e9:.0f} GB/s"
-    if not any(name.startswith("AMX") for name in measured):
-        lines["AMX peak"] = "not measured: fastnn does not use it here" if has_amx() else "no AMX here"
+    lines["AMX"] = "used for bfloat16" if "amx" in runtime.bfloat16_kinds() else why_no_amx()
     return lines
 
 
 def count(threads):
     """``1 core``, ``2 cores``."""
     return f"{threads} core{'s' * (threads > 1)}"
+
+
+def why_no_amx():
+    """Whether it is the processor that has no AMX tiles."""
+    return "refused by the system" if has_amx() else "not in this processor"
 
 
 def has_amx():
