@@ -90,14 +90,14 @@ cdef int gather_targets(const Space *space, const Objective *objective, real *wo
     cdef const int64_t *order = source.order + start if source.order != NULL else NULL
     cdef Py_ssize_t offset = 0 if source.order != NULL else start
     cdef int bad = 2 * k.gather_columns(n, objective.targets, order, <const real *>source.y + offset * objective.targets,
-                                    objective.targets, work + space.y + begin, space.capacity)
+                                        objective.targets, work + space.y + begin, space.capacity)
     if source.weight != NULL:
         bad |= 4 * k.gather_columns(n, 1, order, <const real *>source.weight + offset, 1, work + space.weight + begin, space.capacity)
     return bad
 
 
 cdef void output_pass(const Plan *plan, const Space *space, const Objective *objective, real *work, bint weighted,
-                             Py_ssize_t begin, Py_ssize_t n, Py_ssize_t value_at, double scale, bint train) noexcept nogil:
+                      Py_ssize_t begin, Py_ssize_t n, Py_ssize_t value_at, double scale, bint train) noexcept nogil:
     """The last activation, loss, metrics and first delta of rows [begin, begin + n), all on columns."""
     cdef const fnn_kernels *k = plan.kernels
     cdef const Layer *last = &plan.layer[plan.layers - 1]
