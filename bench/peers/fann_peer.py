@@ -60,6 +60,8 @@ def library():
 
 FANN = library()
 
+MOST = 1e7  # operations of a step: beyond, its rounds alone would take the run's time
+
 
 class Peer(Base):
     name = "fann"
@@ -81,6 +83,12 @@ class Peer(Base):
         if spec.loss != "mean_squared_error" and not spec.inference:
             said.append("squared error")
         return ", ".join(said) or None
+
+    @classmethod
+    def why_not(cls, spec):
+        if not spec.inference and spec.flops > MOST:
+            return f"at some 2 GFLOP/s, a step takes {1e3 * spec.flops / 2e9:.0f} ms"
+        return None
 
     def __init__(self, spec, x, y, threads=1):
         self.spec = spec

@@ -24,7 +24,7 @@ from fastnn.kernels.runtime cimport clock, float_flush, float_restore, processor
 from fastnn.kernels.schedule cimport ACTION_RETURN, ACTION_TRAIN, TINY_FUSED, TINY_NOT, Run, Step, decide, draw_ahead
 from fastnn.kernels.team cimport team_size
 from fastnn.kernels.tiles cimport block_gradients, refresh_all, tile_cost, tiles_pass
-from fastnn.kernels.tiny cimport describe, fused_batches, layers_batches
+from fastnn.kernels.tiny cimport describe, fused_batches, fused_epochs, layers_batches
 
 cdef extern from "Python.h":
     int look_for_signals "PyErr_CheckSignals"() noexcept  # leaves the handler's exception set
@@ -140,7 +140,9 @@ cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept 
         if step.action == ACTION_RETURN:
             break
         if run.tiny and team == 1 and step.action == ACTION_TRAIN:
-            if run.tiny == TINY_FUSED:
+            if step.epochs > 0:
+                fused_epochs(run, step.epochs, parameters)
+            elif run.tiny == TINY_FUSED:
                 fused_batches(run, &step, parameters)
             else:
                 run.bad[0] = layers_batches(run, &step, parameters)

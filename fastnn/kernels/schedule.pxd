@@ -27,6 +27,7 @@ cdef struct Step:
     Py_ssize_t start          # place in the epoch (or in the validation data)
     Py_ssize_t rows           # of all its batches
     Py_ssize_t batches        # 1, but on one thread a tiny network trains on many in a row
+    Py_ssize_t epochs         # 0; or so many whole ones, of one batch each, recorded by whoever trains them
     double scale              # of the deltas: one over the rows
     double h[FNN_HYPER_MAX]
 
@@ -97,6 +98,7 @@ cdef struct Run:
     Py_ssize_t check_in
 
 cdef int decide(Run *run) noexcept nogil
+cdef void draw_order(Run *run) noexcept nogil
 cdef void draw_ahead(Run *run, const Step *step) noexcept nogil
 cdef void start_call(Run *run) noexcept nogil
 cdef void add_values(Run *run, Py_ssize_t rows) noexcept nogil

@@ -19,6 +19,7 @@ from fastnn.kernels.schedule cimport (
     STATUS_DIVERGED,
     STATUS_RUNNING,
     STATUS_STOPPED,
+    TINY_FUSED,
     Run,
     Stopping,
 )
@@ -99,6 +100,8 @@ cdef void end_epoch(Run *run) noexcept nogil:
 cdef void account(Run *run) noexcept nogil:
     # the step that was just done
     cdef int thread
+    if run.next.epochs > 0:
+        return
     for thread in range(run.team):
         run.bad_found |= run.bad[thread]
     if run.bad_found:
@@ -143,6 +146,12 @@ cdef bint out_of_time(Run *run) noexcept nogil:
     return now >= run.deadline
 
 
+cdef inline bint by_epochs(const Run *run) noexcept nogil:
+    # epochs of one fused step, between which nothing is to be decided
+    return (run.tiny == TINY_FUSED and run.team == 1 and run.batch == run.train.rows and run.log_columns == run.objective.columns
+            and not run.stopping.active)
+
+
 cdef void draw_order(Run *run) noexcept nogil:
     # of few rows, the orders of 16 epochs are drawn at once; others may have been drawn ahead
     cdef int64_t rows = run.train.rows, ahead = run.lifetime - run.drawn
@@ -181,6 +190,13 @@ cdef int decide(Run *run) noexcept nogil:
             return 0
     elif run.status != STATUS_RUNNING or run.epoch >= run.epochs_wanted:
         run.next.action = ACTION_RETURN
+        return 0
+    run.next.epochs = 0
+    if by_epochs(run):
+        run.next.action = ACTION_TRAIN
+        run.next.epochs = min(run.check_in, run.epochs_wanted - run.epoch)
+        run.next.batches = run.next.epochs
+        run.pending = True
         return 0
     if not run.begun:
         run.begun = True

@@ -6,4 +6,5 @@ from fastnn.kernels.schedule cimport Run, Step, TinyKind
 cdef TinyKind tiny_kind(const Plan *plan, const Space *space, Py_ssize_t batch) noexcept nogil
 cdef void describe(fnn_tiny *t, const Run *run) noexcept nogil
 cdef void fused_batches(Run *run, const Step *step, real *parameters) noexcept nogil
+cdef void fused_epochs(Run *run, Py_ssize_t epochs, real *parameters) noexcept nogil
 cdef int layers_batches(Run *run, const Step *step, real *parameters) noexcept nogil

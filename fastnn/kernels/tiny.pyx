@@ -6,6 +6,7 @@ hidden layer and a narrow last one, the whole step is one call (``csrc/tiny.h``)
 are the same as elsewhere. NaN or infinity in x shows in the loss or the weights, and is looked for then; in y and in the weights of
 rows, which could hide it, before the training starts.
 """
+from libc.math cimport isfinite
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
@@ -23,7 +24,7 @@ from fastnn.kernels.optimizers cimport coefficients
 from fastnn.kernels.plan cimport SUM_ROWS, Layer, Plan, Source, Space
 from fastnn.kernels.rows cimport gather_targets, output_pass
 from fastnn.kernels.runtime cimport real
-from fastnn.kernels.schedule cimport TINY_FUSED, TINY_LAYERS, TINY_NOT, Run, Step, TinyKind, add_values
+from fastnn.kernels.schedule cimport STATUS_DIVERGED, TINY_FUSED, TINY_LAYERS, TINY_NOT, Run, Step, TinyKind, add_values, draw_order, means
 from fastnn.kernels.tiles cimport tile_gradient
 
 cdef enum:
@@ -120,6 +121,32 @@ cdef void fused_batches(Run *run, const Step *step, real *parameters) noexcept n
             <const real *>source.y + at * run.objective.targets, <const real *>source.weight + at if source.weight != NULL else NULL,
             parameters, 1.0 / <double>n, h, run.lanes)
         done += n
+
+
+cdef void fused_epochs(Run *run, Py_ssize_t epochs, real *parameters) noexcept nogil:
+    """Whole epochs of one batch, with what the schedule otherwise does between two: an epoch of a few rows costs no more than that."""
+    cdef const fnn_kernels *k = run.plan.kernels
+    cdef double *log = run.logs + run.epoch * run.log_columns
+    cdef double h[FNN_HYPER_MAX]
+    cdef double scale = 1.0 / <double>run.batch
+    cdef Py_ssize_t epoch, i
+    for epoch in range(epochs):
+        if run.order != NULL:
+            draw_order(run)
+        for i in range(16 * run.objective.columns):
+            run.lanes[i] = 0.0
+        run.iterations += 1
+        coefficients(&run.optimizer, run.iterations, h)
+        k.tiny_step(&run.tiny_network, run.batch, run.train.order, run.train.x, run.train.y, run.train.weight, parameters, scale, h,
+                    run.lanes)
+        means(run, run.batch, log)
+        run.lifetime += 1
+        run.epoch += 1
+        run.work_done += 3 * run.batch
+        if not isfinite(log[0]):
+            run.status = STATUS_DIVERGED
+            return
+        log += run.log_columns
 
 
 cdef int layers_batches(Run *run, const Step *step, real *parameters) noexcept nogil:
