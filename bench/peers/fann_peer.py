@@ -60,7 +60,7 @@ def library():
 
 FANN = library()
 
-MOST = 1e7  # operations of a step: beyond, its rounds alone would take the run's time
+MOST = 5e7  # operations of a step: beyond, its rounds alone would take the run's time
 
 
 class Peer(Base):
@@ -88,7 +88,7 @@ class Peer(Base):
     def why_not(cls, spec):
         if not spec.inference and spec.flops > MOST:
             return f"at some 2 GFLOP/s, a step takes {1e3 * spec.flops / 2e9:.0f} ms"
-        return None
+        return super().why_not(spec)
 
     def __init__(self, spec, x, y, threads=1):
         self.spec = spec

@@ -129,8 +129,8 @@ cdef void fused_epochs(Run *run, Py_ssize_t epochs, real *parameters) noexcept n
     cdef double *log = run.logs + run.epoch * run.log_columns
     cdef double h[FNN_HYPER_MAX]
     cdef double scale = 1.0 / <double>run.batch
-    cdef Py_ssize_t epoch, i
-    for epoch in range(epochs):
+    cdef Py_ssize_t last = run.epoch + epochs, i
+    while run.epoch < last:
         if run.order != NULL:
             draw_order(run)
         for i in range(16 * run.objective.columns):
