@@ -16,6 +16,13 @@ static void add(const void *p, size_t bytes)
         hash = (hash ^ c[i]) * 1099511628211u;
 }
 
+/* Of columns, what lies beyond the rows is anything. */
+static void add_columns(const fnn_kernels *k, const char *p, size_t columns, size_t rows, size_t ld)
+{
+    for (size_t j = 0; j < columns; j++)
+        add(p + j * ld * k->itemsize, rows * k->itemsize);
+}
+
 static uint32_t random_state;
 static double uniform(void)
 {
@@ -151,27 +158,29 @@ static void all(const fnn_kernels *k)
     if (s == 4)
         words(k, (const float *)a, (const float *)b);
     for (int i = 0; i < FNN_ACTIVATIONS; i++) {
-        k->activation_forward[i](13, 37, a, 40, c, 41);
-        add(c, 13 * 41 * s);
+        k->activation_forward[i](13, 37, a, 48, c, 53);
+        add_columns(k, c, 13, 37, 53);
         memcpy(d, b, 2000 * s);
-        k->activation_backward[i](13, 37, c, 41, d, 40);
-        add(d, 13 * 40 * s);
+        k->activation_backward[i](13, 37, c, 53, d, 48);
+        add_columns(k, d, 13, 37, 48);
     }
     for (int i = 0; i < FNN_LOSSES; i++)
         for (int weighted = 0; weighted < 2; weighted++) {
-            k->activation_forward[FNN_ACTIVATION_sigmoid](5, 40, a, 40, c, 40); /* outputs, inside (0, 1) */
-            k->activation_forward[FNN_ACTIVATION_sigmoid](5, 40, b, 40, d, 40); /* targets */
+            k->activation_forward[FNN_ACTIVATION_sigmoid](5, 48, a, 48, c, 48); /* outputs, inside (0, 1) */
+            k->activation_forward[FNN_ACTIVATION_sigmoid](5, 48, b, 48, d, 48); /* targets */
             for (size_t r = 0; r < 37 && fnn_loss_table[i].property == FNN_TARGETS_CLASS; r++)
                 if (s == 4)
                     ((float *)d)[r] = (float)(r % 5);
                 else
                     ((double *)d)[r] = (double)(r % 5);
-            k->loss[i](37, 5, c, 40, d, 40, weighted ? a + 1000 * s : NULL, 1.0 / 37, c + 1000 * s, 40,
+            k->loss[i](37, 5, c, 48, d, 48, weighted ? a + 1000 * s : NULL, 1.0 / 37, c + 1000 * s, 48,
                        c + 2000 * s);
-            add(c, 2040 * s);
+            add_columns(k, c, 5, 37, 48);
+            add_columns(k, c + 1000 * s, 5, 37, 48);
+            add(c + 2000 * s, 37 * s);
         }
     for (int i = 0; i < FNN_METRICS; i++) {
-        k->metric[i](37, 5, a, 40, b, 40, c);
+        k->metric[i](37, 5, a, 48, b, 48, c);
         add(c, 37 * s);
     }
     for (int i = 0; i < FNN_OPTIMIZERS; i++) {
@@ -196,8 +205,18 @@ static void all(const fnn_kernels *k)
     add(index, sizeof index);
     k->gather(37, 19, index, a, 20, c, 21);
     add(c, 37 * 21 * s);
-    k->gather_columns(37, 3, index, a, 20, c, 40);
-    add(c, 3 * 40 * s);
+    k->gather_columns(37, 3, index, a, 20, c, 48);
+    add_columns(k, c, 3, 37, 48);
+    for (int64_t n = 1; n <= FNN_FEW_ROWS; n++) { /* orders drawn together are those drawn one by one */
+        int64_t orders[FNN_ORDERS * FNN_FEW_ROWS], order[FNN_FEW_ROWS];
+        k->permutations16(7, 0xfffffff8u, n, orders);
+        for (uint64_t epoch = 0; epoch < FNN_ORDERS; epoch++) {
+            k->permutation(7, 0xfffffff8u + epoch, n, order);
+            add(order, (size_t)n * sizeof *order);
+            if (memcmp(order, orders + (int64_t)epoch * n, (size_t)n * sizeof *order))
+                add(k->isa, strlen(k->isa));
+        }
+    }
     k->accumulate(37, a, c);
     add(c, 37 * s);
     k->sum_lanes(37, a, lanes16);
