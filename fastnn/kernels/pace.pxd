@@ -3,8 +3,9 @@ cdef struct Pace:
     int most                  # threads that the workspace has room for
     bint fixed                # the caller said how many
     double operations         # of a step
-    bint wary                 # a thread had to wait for a core lately
+    bint wary                 # all threads lost lately
     bint all_first            # start with all threads
+    bint fresh                # all were not measured twice yet
     double rate_one           # work a second, as last measured; 0: not yet
     double rate_most
     double slice              # seconds that all threads are trusted for

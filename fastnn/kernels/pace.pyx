@@ -20,9 +20,10 @@ cdef double LEAD = 1.05                # of all threads over one, or they are no
 cdef double MEMORY = 2.0               # seconds for which another training's findings count
 
 # what trainings of this process found last, under the interpreter's lock
-cdef double squeezed_at = -1e9         # when a thread had to wait for a core
-cdef double led_at = -1e9              # when all threads led,
+cdef double led_at = -1e9              # when all threads led one,
 cdef double led_operations = 0         # with so many operations a step
+cdef double lost_at = -1e9             # and when they lost
+cdef double lost_operations = 0
 
 
 cdef void start_pace(Pace *pace, int most, bint fixed, double operations, double now) noexcept:
@@ -30,7 +31,8 @@ cdef void start_pace(Pace *pace, int most, bint fixed, double operations, double
     pace.most = most
     pace.fixed = fixed or most == 1
     pace.operations = operations
-    pace.wary = now - squeezed_at < MEMORY
+    pace.wary = now - lost_at < MEMORY and lost_at > led_at and operations <= lost_operations
+    pace.fresh = not pace.wary
     pace.all_first = not pace.wary and (operations > LONG_STEP or (now - led_at < MEMORY and operations >= led_operations))
     pace.rate_one = 0
     pace.rate_most = 0
@@ -78,20 +80,23 @@ cdef double slice_seconds(const Pace *pace, int threads) noexcept nogil:
 
 cdef void record(Pace *pace, int threads, double work, double seconds, bint squeezed, double now) noexcept:
     """What the slice did; `squeezed` if a thread of it had to wait for a core."""
-    global squeezed_at, led_at, led_operations
+    global led_at, led_operations, lost_at, lost_operations
     if pace.fixed or pace.settling or work == 0 or seconds <= 0:
         return
-    if threads > 1 and squeezed and seconds >= PROBE_SECONDS:
-        squeezed_at = now
     if threads == 1:
         pace.rate_one = work / seconds
     else:
         pace.rate_most = work / seconds
     if pace.rate_one > 0 and pace.rate_most > 0 and not all_lead(pace):
         pace.slice = PROBE_SECONDS
-        if pace.probing or threads > 1:  # news: all have just lost
+        if threads > 1 and pace.fresh:  # workers that had to wake and warm their caches get a second trial at once
+            pace.fresh = False
+            pace.next_probe = now
+        elif pace.probing or threads > 1:  # news: all have just lost
             pace.next_probe = now + pace.wait
             pace.wait = min(2 * pace.wait, LONGEST_WAIT)
+            lost_at = now
+            lost_operations = pace.operations
     elif threads > 1 and squeezed and seconds >= PROBE_SECONDS:
         pace.slice = PROBE_SECONDS
         pace.next_probe = now  # how fast would one be?
