@@ -41,6 +41,9 @@ def parser():
     made.add_argument("--threads", choices=["one", "all", "both"], default="both")
     made.add_argument("--json", type=Path, metavar="FILE", help="write all figures to a file")
     made.add_argument(
+        "--merge", type=Path, nargs="+", metavar="FILE", help="measure nothing: report what --json wrote"
+    )
+    made.add_argument(
         "--save",
         type=Path,
         nargs="?",
@@ -54,6 +57,16 @@ def parser():
 def main(argv=None):
     """Run, print, save."""
     args = parser().parse_args(argv)
+    found = report.merged(args.merge) if args.merge else measured(args, argv or sys.argv[1:])
+    print(found.markdown())
+    if args.json:
+        args.json.write_text(json.dumps(found.as_dict(), indent=1), encoding="utf-8")
+    if args.save:
+        found.save(args.save)
+
+
+def measured(args, words):
+    """Run all that was asked for."""
     for ending in (signal.SIGINT, signal.SIGTERM):  # either ends the run with what there is
         signal.signal(ending, signal.default_int_handler)
     cpus = sorted(os.sched_getaffinity(0))
@@ -65,14 +78,7 @@ def main(argv=None):
     limits = machine.limits(0.05 if args.quick else 0.2)
     results = run(plan, lambda line: print(line, file=sys.stderr, flush=True))
     limits = machine.better(limits, machine.limits(0.05 if args.quick else 0.2))
-    found = report.Report(
-        results, machine.describe(limits), " ".join(["python -m bench", *(argv or sys.argv[1:])])
-    )
-    print(found.markdown())
-    if args.json:
-        args.json.write_text(json.dumps(found.as_dict(), indent=1), encoding="utf-8")
-    if args.save:
-        found.save(args.save)
+    return report.Report(results, machine.describe(limits), report.command(words))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,40 @@
 """Tables and the picture of a run of all peers."""
 
+import json
 import platform
+import shlex
 from collections import defaultdict
 
 from bench.peers import PEERS
-from bench.side_by_side import DISTURBED, TRAININGS
+from bench.side_by_side import DISTURBED, KEYS, TRAININGS, Results
 from fastnn._bench.tables import text
 from fastnn._bench.workloads import INFERENCES
 
 OURS = ("fastnn", "fastnn bf16")
+
+
+def command(words):
+    """The command line of a run, without where its figures went."""
+    kept = list(words)
+    for option in ("--json", "--save"):
+        while option in kept:
+            at = kept.index(option)
+            value = at + 1 < len(kept) and not kept[at + 1].startswith("--")
+            del kept[at : at + 1 + value]
+    return " ".join(["python -m bench", *(shlex.quote(word) for word in kept)])
+
+
+def merged(files):
+    """The report of several runs, from their files; of what was measured twice, the later figure counts."""
+    runs = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    rows = {(row["key"], row["threads"], row["peer"]): row for run in runs for row in run["measured"]}
+    order = sorted(rows, key=lambda row: (KEYS.index(row[0]), row[1]))
+    results = Results([rows[row] for row in order], complete=all(run["complete"] for run in runs))
+    for run in runs:
+        results.left_out += [row for row in run["left_out"] if row not in results.left_out]
+        for name in ("missing", "versions", "imports"):
+            getattr(results, name).update(run[name])
+    return Report(results, runs[0]["machine"], "`, `".join(run["command"] for run in runs))
 
 
 class Report:

@@ -1,5 +1,6 @@
 """The benchmarks' machinery: workloads, the processes of peers, and what a report says."""
 
+import json
 import os
 import re
 import sys
@@ -226,6 +227,28 @@ def test_a_report_says_when_fastnn_loses(tmp_path):
     page.save(tmp_path)
     assert (tmp_path / "benchmarks.md").read_text(encoding="utf-8").startswith("# Benchmarks")
     assert (tmp_path / "benchmarks.png").stat().st_size > 1000
+
+
+def test_runs_are_put_together(tmp_path):
+    files = []
+    for name, rows in {
+        "one": [measured("fastnn", 1, 10.0), measured("jax", 1, 30.0)],
+        "two": [measured("fastnn", 2, 5.0, key="W1"), measured("fastnn", 1, 6.0)],
+    }.items():
+        results = side_by_side.Results(
+            measured=rows, versions={name: "1"}, imports={name: 0.1}, complete=True
+        )
+        files.append(tmp_path / name)
+        page = report.Report(results, {"CPU": name}, report.command(["--only", name, "--json", "x.json"]))
+        files[-1].write_text(json.dumps(page.as_dict()), encoding="utf-8")
+    found = report.merged(files)
+    assert found.command == "python -m bench --only one`, `python -m bench --only two"
+    medians = {(row["key"], row["peer"], row["threads"]): row["median"] for row in found.results.measured}
+    assert medians == {("W1", "fastnn", 2): 5.0, ("W2", "fastnn", 1): 6.0, ("W2", "jax", 1): 30.0}
+    assert found.results.complete
+    assert set(found.results.versions) == {"one", "two"}
+    assert report.command(["--quick", "--save"]) == "python -m bench --quick"
+    assert report.command(["--save", "there", "--peers", "a b"]) == "python -m bench --peers 'a b'"
 
 
 @pytest.mark.parametrize("wrong", [["--only", "W99"], ["--peers", "abacus"], ["--only", ","]])
