@@ -89,7 +89,7 @@ cdef void record(Pace *pace, int threads, double work, double seconds, bint sque
         pace.rate_most = work / seconds
     if pace.rate_one > 0 and pace.rate_most > 0 and not all_lead(pace):
         pace.slice = PROBE_SECONDS
-        if threads > 1 and pace.fresh:  # workers that had to wake and warm their caches get a second trial at once
+        if pace.fresh:  # workers that had to wake and warm their caches get a second trial at once
             pace.fresh = False
             pace.next_probe = now
         elif pace.probing or threads > 1:  # news: all have just lost
@@ -99,7 +99,9 @@ cdef void record(Pace *pace, int threads, double work, double seconds, bint sque
             lost_operations = pace.operations
     elif threads > 1 and squeezed and seconds >= PROBE_SECONDS:
         pace.slice = PROBE_SECONDS
-        pace.next_probe = now  # how fast would one be?
+        if not pace.fresh:
+            pace.next_probe = now  # how fast would one be?
+        pace.fresh = False
     elif threads > 1:
         if pace.rate_one > 0:
             led_at = now
