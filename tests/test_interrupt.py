@@ -85,6 +85,7 @@ def interrupt(code, wait, **environment):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        errors="replace",  # the signal may cut a line of the bar within a character
         env={**os.environ, **environment},
     )
     watchdog = threading.Timer(120, process.kill)  # or a fit that does not stop would go on for ever
