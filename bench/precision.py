@@ -20,6 +20,7 @@ from bench import machine
 from bench.peers.fastnn_peer import FastnnPeer
 from bench.workloads import WORKLOADS
 from fastnn.kernels import runtime
+from fastnn.kernels.machine import measure_peak
 
 
 class Task(NamedTuple):
@@ -90,7 +91,7 @@ def speed(rounds: int = 9) -> None:
     print("| network, batch | threads | float32 (µs a step) | bfloat16 | times faster | % of the peak |")
     print("|---|---|---|---|---|---|")
     for threads in sorted({1, machine.cores()}):
-        peak = runtime.measure_peak("bfloat16", 0.2, threads)
+        peak = measure_peak("bfloat16", 0.2, threads)
         for key in ("W4", "W5", "W6", "W7", "W8"):
             workload = WORKLOADS[key]
             x, y = workload.data(8 * workload.batch)

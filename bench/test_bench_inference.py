@@ -13,7 +13,7 @@ import pytest
 
 import fastnn
 from fastnn._bench import machine
-from fastnn.kernels import runtime
+from fastnn.kernels.threads import set_num_threads
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,10 @@ def test_predictions(name, report, settings):
     try:
         for _ in range(settings.rounds):  # in turns, so that all see the same machine
             for way, (call, threads) in found.items():
-                runtime.set_num_threads(threads or None)
+                set_num_threads(threads or None)
                 times[way].append(round_of(call, settings.seconds / 10))
     finally:
-        runtime.set_num_threads(None)
+        set_num_threads(None)
     medians = {way: statistics.median(seconds) for way, seconds in times.items()}
     sizes = "-".join(map(str, case.sizes))
     for way, (_, threads) in found.items():
@@ -122,7 +122,7 @@ def test_calls_apart(gap, precision, report, settings):
     row = {"gap": f"{gap * 1e3:g} ms", "precision": predictor.precision}
     try:
         for threads in (1, 2, None):
-            runtime.set_num_threads(threads)
+            set_num_threads(threads)
             times = []
             for _ in range(20 * settings.rounds if gap < 0.01 else 4 * settings.rounds):
                 start = time.perf_counter()
@@ -134,5 +134,5 @@ def test_calls_apart(gap, precision, report, settings):
             row[f"{key}, µs"] = statistics.median(times) * 1e6
             row[f"{key}, 95 %"] = statistics.quantiles(times, n=20)[-1] * 1e6
     finally:
-        runtime.set_num_threads(None)
+        set_num_threads(None)
     report("I3, calls apart", row)

@@ -25,7 +25,7 @@ from fastnn import (  # isort: skip
 from fastnn.callbacks import Callback
 from fastnn.errors import FormatError, TrainingWarning
 from fastnn.initializers import Initializer
-from fastnn.kernels.runtime import get_num_threads, set_num_threads
+from fastnn.kernels.threads import get_num_threads, set_num_threads
 from fastnn.layers import Input, Layer
 from fastnn.losses import Loss
 from fastnn.metrics import Metric

@@ -77,7 +77,7 @@ def run_info(args: argparse.Namespace) -> None:
     """Print the facts that a bug report or a benchmark needs."""
     import numpy as np
 
-    from fastnn.kernels import runtime
+    from fastnn.kernels import runtime, threads
 
     lines = [
         ("fastnn", __version__),
@@ -88,7 +88,7 @@ def run_info(args: argparse.Namespace) -> None:
         ("CPU", runtime.cpu_name()),
         ("instruction set", _describe_instruction_set(runtime)),
         ("bfloat16", _describe_bfloat16(runtime)),
-        ("threads", runtime.thread_reason()),
+        ("threads", threads.thread_reason()),
         *sorted((f"build {key}", value) for key, value in runtime.build_info().items()),
     ]
     width = max(len(name) for name, _ in lines)

@@ -64,9 +64,9 @@ def settings_restored():
     yield
     import sys
 
-    runtime = sys.modules.get("fastnn.kernels.runtime")
-    if runtime is not None:
-        runtime.set_num_threads(None)
+    threads = sys.modules.get("fastnn.kernels.threads")
+    if threads is not None:
+        threads.set_num_threads(None)
     config = sys.modules.get("fastnn.config")
     if config is not None and config.floatx() != "float32":
         config.set_floatx("float32")

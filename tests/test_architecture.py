@@ -258,8 +258,8 @@ def test_public_names_exist_and_are_documented(name):
 
 
 def test_memory_is_allocated_in_one_place():
-    """Kernels allocate nothing, and everything native comes out of Arena (runtime.pyx)."""
+    """Kernels allocate nothing, and everything native comes out of Arena (memory.pyx)."""
     words = re.compile(r"\b(malloc|calloc|realloc|free|alloca|aligned_alloc|posix_memalign|PyMem_\w+)\s*\(")
     sources = [*(ROOT / "csrc").iterdir(), *(ROOT / "fastnn" / "kernels").glob("*.p[yx]*")]
     found = {source.name for source in sources if words.search(source.read_text(encoding="utf-8"))}
-    assert found == {"runtime.pyx"}
+    assert found == {"memory.pyx"}

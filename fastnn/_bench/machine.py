@@ -16,15 +16,12 @@ def cores():
 
 
 def peak(threads=1, dtype="float32", seconds=0.1):
-    """FLOP/s of independent fused multiply-adds on the widest instruction set; ``nan`` if not measurable.
+    """FLOP/s of independent fused multiply-adds on the instruction set in use.
 
     Every call measures again and the best of the run counts: a busy moment must not flatter a fraction of it.
     """
     key = (dtype, threads)
-    measure = getattr(runtime, "measure_peak", None)
-    if measure is None:
-        return float("nan")
-    _best[key] = max(_best.get(key, 0.0), float(measure(dtype, seconds, num_threads=threads)))
+    _best[key] = max(_best.get(key, 0.0), machine.measure_peak(dtype, seconds, num_threads=threads))
     return _best[key]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fastnn._bench.trainer import REDUCED, Trainer
 from fastnn._bench.workloads import INFERENCES, WORKLOADS
-from fastnn.kernels import runtime
+from fastnn.kernels.threads import set_num_threads
 
 MOST = 200_000  # epochs or calls of a round
 REST = 0.01  # OpenMP's idle workers spin for a while, and would count against one thread
@@ -39,7 +39,7 @@ def kept_threads():
     try:
         yield
     finally:
-        runtime.set_num_threads(None)
+        set_num_threads(None)
 
 
 def count_for(work, seconds):

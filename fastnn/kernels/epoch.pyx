@@ -20,9 +20,10 @@ from fastnn.kernels.plan cimport (
 )
 from fastnn.kernels.reduced cimport reduced_enter, reduced_leave, reduced_refresh_all
 from fastnn.kernels.rows cimport rows_pass
-from fastnn.kernels.runtime cimport clock, float_flush, float_restore, processor_clock, real, spins_for
+from fastnn.kernels.runtime cimport clock, float_flush, float_restore, processor_clock, real
 from fastnn.kernels.schedule cimport ACTION_RETURN, ACTION_TRAIN, TINY_FUSED, TINY_NOT, Run, Step, decide, draw_ahead
 from fastnn.kernels.team cimport team_size
+from fastnn.kernels.threads cimport spins_for
 from fastnn.kernels.tiles cimport block_gradients, refresh_all, tile_cost, tiles_pass
 from fastnn.kernels.tiny cimport describe, fused_batches, fused_epochs, layers_batches
 

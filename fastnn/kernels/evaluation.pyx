@@ -5,8 +5,9 @@ from libc.stdint cimport uint64_t
 from fastnn.kernels.csrc cimport fnn_barrier, fnn_barrier_init, fnn_barrier_wait
 from fastnn.kernels.plan cimport COLUMN_ALIGN, MAX_COLUMNS, SUM_ROWS, Objective, Source
 from fastnn.kernels.rows cimport rows_pass
-from fastnn.kernels.runtime cimport float_flush, float_restore, real, spins_for
+from fastnn.kernels.runtime cimport float_flush, float_restore, real
 from fastnn.kernels.team cimport team_size
+from fastnn.kernels.threads cimport spins_for
 from fastnn.kernels.workspace cimport Workspace
 
 

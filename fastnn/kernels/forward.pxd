@@ -1,5 +1,6 @@
 from fastnn.kernels.plan cimport Layer, Plan
-from fastnn.kernels.runtime cimport Arena, real
+from fastnn.kernels.memory cimport Arena
+from fastnn.kernels.runtime cimport real
 
 # One layer of a forward pass.
 cdef struct Stage:

@@ -21,9 +21,11 @@ from fastnn.kernels.csrc cimport (
     fnn_kernels,
 )
 from fastnn.kernels.dense cimport rowwise_forward
+from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.plan cimport COLUMN_ALIGN, Layer, Panel, Plan, round_up, share
-from fastnn.kernels.runtime cimport Arena, float_flush, float_restore, real, spins_for
+from fastnn.kernels.runtime cimport float_flush, float_restore, real
 from fastnn.kernels.team cimport team_size
+from fastnn.kernels.threads cimport spins_for
 
 cdef enum:
     BLOCK_ROWS = 48

@@ -23,9 +23,11 @@ from fastnn.kernels.dense cimport (
     wide_gradient,
 )
 from fastnn.kernels.losses cimport activation_index
+from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.plan cimport COLUMN_ALIGN, SUM_ROWS, Layer, Panel, is_narrow, panel_at, panel_count, round_up, share
-from fastnn.kernels.runtime cimport Arena, activation_table, float_flush, float_restore, kernels_for, real, threads_for
+from fastnn.kernels.runtime cimport activation_table, float_flush, float_restore, kernels_for, real
 from fastnn.kernels.team cimport team_size
+from fastnn.kernels.threads cimport threads_for
 
 
 cdef class LoneLayer:

@@ -3,7 +3,7 @@ from numpy cimport ndarray
 
 from fastnn.kernels.forward cimport Forward, Space
 from fastnn.kernels.habit cimport Habit
-from fastnn.kernels.runtime cimport Arena
+from fastnn.kernels.memory cimport Arena
 
 
 cdef class Inference:

@@ -8,8 +8,10 @@ import numpy as np
 
 from fastnn.kernels.forward cimport Forward, Space, forward_rows, forward_shared
 from fastnn.kernels.habit cimport called, start_habit, use_all
+from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.network cimport Network, State
-from fastnn.kernels.runtime cimport Arena, clock, real, threads_are_set, threads_for
+from fastnn.kernels.runtime cimport clock, real
+from fastnn.kernels.threads cimport threads_are_set, threads_for
 from fastnn.kernels.words cimport pack_words, unpack_words
 
 cdef extern from *:

@@ -1,12 +1,14 @@
-"""Limits of the machine beside its peak (``runtime.measure_peak``): how fast memory is read, and what a barrier of the team costs.
+"""Limits of the machine: its multiply-add peak, how fast memory is read, and what a barrier of the team costs.
 
 For benchmarks only; nothing in training asks for it.
 """
 from cython.parallel cimport parallel, threadid
 
-from fastnn.kernels.csrc cimport fnn_barrier, fnn_barrier_init, fnn_barrier_wait, fnn_kernels
-from fastnn.kernels.runtime cimport Arena, clock, kernels_for, spins_for, threads_for
+from fastnn.kernels.csrc cimport fnn_barrier, fnn_barrier_init, fnn_barrier_wait, fnn_bf16_kernels, fnn_kernels
+from fastnn.kernels.memory cimport Arena
+from fastnn.kernels.runtime cimport bf16_for, bf16_peak, clock, kernels_for
 from fastnn.kernels.team cimport team_size
+from fastnn.kernels.threads cimport spins_for, threads_for
 
 cdef enum:
     LINE = 64            # bytes from one thread's results to the next's
@@ -88,6 +90,53 @@ cdef int checked_threads(num_threads) except -1:
     if not 1 <= num_threads <= 1024:
         raise ValueError(f"num_threads must be between 1 and 1024, not {num_threads!r}")
     return threads_for(0, 0, num_threads)  # 1 without OpenMP, and in a forked child
+
+
+def measure_peak(str dtype="float32", double seconds=0.1, int num_threads=1):
+    """Measure the fused multiply-add peak of the instruction set in use.
+
+    Parameters
+    ----------
+    dtype : {"float32", "float64", "bfloat16"}
+        The last measures products of bfloat16 pairs added in float32, as ``runtime.bfloat16_kind`` says.
+    seconds : float
+        Time to spend, at least one round.
+    num_threads : int
+        Threads that multiply at the same time.
+
+    Returns
+    -------
+    float
+        Floating-point operations a second, a fused multiply-add counting as two; the best round.
+    """
+    from concurrent.futures import ThreadPoolExecutor
+    with ThreadPoolExecutor(num_threads) as pool:
+        futures = [pool.submit(peak_of_a_core, dtype, seconds) for _ in range(num_threads)]
+        return sum(f.result() for f in futures)
+
+
+def peak_of_a_core(str dtype, double seconds):
+    cdef const fnn_kernels *k = kernels_for(8 if dtype == "float64" else 4)
+    cdef double start = clock(), best = 0, elapsed, t, consumed = 0
+    cdef size_t rounds = 20000
+    cdef const fnn_bf16_kernels *bf16
+    if dtype == "bfloat16":
+        bf16 = bf16_for(k)
+        with nogil:
+            while True:
+                best = max(best, 4.0 * k.lanes * bf16_peak(bf16, rounds, 1))
+                if clock() - start > seconds:
+                    break
+        return best
+    with nogil:
+        while True:
+            t = clock()
+            consumed += k.fma_peak(rounds)
+            elapsed = clock() - t
+            best = max(best, 2.0 * k.lanes * k.fma_peak_chains * rounds / elapsed)
+            if clock() - start > seconds:
+                break
+    return best if consumed == consumed else 0.0
 
 
 def read_bandwidth(size_t nbytes, double seconds=0.05, num_threads=1):

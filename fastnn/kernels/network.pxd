@@ -1,6 +1,6 @@
 from fastnn.kernels.forward cimport Forward
 from fastnn.kernels.plan cimport Objective, Optimizer, Plan
-from fastnn.kernels.runtime cimport Arena
+from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.workspace cimport Workspace
 
 

@@ -14,6 +14,7 @@ from fastnn.kernels.dense cimport pack, unpack
 from fastnn.kernels.evaluation cimport evaluate_rows
 from fastnn.kernels.forward cimport Forward, Space, forward_rows
 from fastnn.kernels.losses cimport activation_index, make_objective
+from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.optimizers cimport make_optimizer, set_hyper
 from fastnn.kernels.plan cimport (
     COLUMN_ALIGN,
@@ -27,7 +28,8 @@ from fastnn.kernels.plan cimport (
     panel_count,
     round_up,
 )
-from fastnn.kernels.runtime cimport Arena, activation_table, bf16_for, kernels_for, real, threads_for
+from fastnn.kernels.runtime cimport activation_table, bf16_for, kernels_for, real
+from fastnn.kernels.threads cimport threads_for
 
 cnp.import_array()
 

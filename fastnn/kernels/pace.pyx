@@ -4,7 +4,8 @@ A cost model cannot know whether the other cores are free. So a training starts 
 a short slice of each choice, and goes on with the faster. All threads are trusted for longer and longer slices while they keep their
 lead; where they lose it, as when another process takes a core, they are tried again more and more rarely. A thread that got less of
 the processor than of the clock shows at once that there is no core for it. What the last training found, the next one starts from,
-if it comes soon. The results do not depend on any of this.
+if it comes soon. Where a step is long, trying one thread takes a good part of a short training, so all must have worked for some time
+before, in this training or in earlier ones. The results do not depend on any of this.
 """
 from fastnn.kernels.pace cimport Pace
 
@@ -17,6 +18,7 @@ cdef double LONGEST_WAIT = 8.0
 cdef double CHECK_ONE = 0.5            # until one thread is measured again while all lead
 cdef double LONG_STEP = 5e7            # operations, about a millisecond: too long to try on one thread at the start
 cdef double LEAD = 1.05                # of all threads over one, or they are not worth their cores
+cdef double TRIAL_SHARE = 0.1          # of all threads' time, that trying one thread may take
 cdef double MEMORY = 2.0               # seconds for which another training's findings count
 
 # what trainings of this process found last, under the interpreter's lock
@@ -24,13 +26,15 @@ cdef double led_at = -1e9              # when all threads led one,
 cdef double led_operations = 0         # with so many operations a step
 cdef double lost_at = -1e9             # and when they lost
 cdef double lost_operations = 0
+cdef double unquestioned = 0           # seconds that all have worked for since one was last tried
 
 
-cdef void start_pace(Pace *pace, int most, bint fixed, double operations, double now) noexcept:
-    """pace (OUT) of a training with so many threads at most and operations a step."""
+cdef void start_pace(Pace *pace, int most, bint fixed, double operations, double step_work, double now) noexcept:
+    """pace (OUT) of a training with so many threads at most, operations a step and work, as given to `record`."""
     pace.most = most
     pace.fixed = fixed or most == 1
     pace.operations = operations
+    pace.step_work = step_work
     pace.wary = now - lost_at < MEMORY and lost_at > led_at and operations <= lost_operations
     pace.fresh = not pace.wary
     pace.all_first = not pace.wary and (operations > LONG_STEP or (now - led_at < MEMORY and operations >= led_operations))
@@ -47,6 +51,11 @@ cdef inline bint all_lead(const Pace *pace) noexcept nogil:
     return pace.rate_most > LEAD * pace.rate_one
 
 
+cdef inline bint may_try_one(const Pace *pace) noexcept nogil:
+    # one step to settle and one to measure, each as long on one thread as all of them take for `most`
+    return 2 * (pace.most - 1) * pace.step_work <= TRIAL_SHARE * unquestioned * pace.rate_most
+
+
 cdef int choose(Pace *pace, double now) noexcept nogil:
     """Threads of the next slice."""
     if pace.fixed:
@@ -58,7 +67,7 @@ cdef int choose(Pace *pace, double now) noexcept nogil:
     if pace.rate_one == 0 and pace.rate_most == 0:
         pace.next_probe = now + (CHECK_ONE if pace.all_first else pace.wait if pace.wary else 0)
         pace.probing = pace.most if pace.all_first else 1
-    elif now >= pace.next_probe:
+    elif now >= pace.next_probe and (not all_lead(pace) or may_try_one(pace)):
         pace.next_probe = now + CHECK_ONE
         pace.probing = 1 if all_lead(pace) else pace.most
         pace.settling = pace.probing == 1
@@ -80,13 +89,15 @@ cdef double slice_seconds(const Pace *pace, int threads) noexcept nogil:
 
 cdef void record(Pace *pace, int threads, double work, double seconds, bint squeezed, double now) noexcept:
     """What the slice did; `squeezed` if a thread of it had to wait for a core."""
-    global led_at, led_operations, lost_at, lost_operations
+    global led_at, led_operations, lost_at, lost_operations, unquestioned
     if pace.fixed or pace.settling or work == 0 or seconds <= 0:
         return
     if threads == 1:
         pace.rate_one = work / seconds
+        unquestioned = 0
     else:
         pace.rate_most = work / seconds
+        unquestioned += seconds
     if pace.rate_one > 0 and pace.rate_most > 0 and not all_lead(pace):
         pace.slice = PROBE_SECONDS
         if pace.fresh:  # workers that had to wake and warm their caches get a second trial at once

@@ -9,6 +9,7 @@ from libc.string cimport memcpy, memset
 
 from fastnn.kernels.csrc cimport FNN_FEW_ROWS, FNN_ORDERS, fnn_barrier_init, fnn_kernels
 from fastnn.kernels.epoch cimport prepare, run_team
+from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.network cimport Network, State
 from fastnn.kernels.pace cimport Pace, choose, record, slice_seconds, start_pace
 from fastnn.kernels.plan cimport (
@@ -21,8 +22,9 @@ from fastnn.kernels.plan cimport (
     Source,
     round_up,
 )
-from fastnn.kernels.runtime cimport Arena, clock, threads_are_set, threads_for
+from fastnn.kernels.runtime cimport clock
 from fastnn.kernels.schedule cimport STATUS_BAD_DATA, STATUS_DIVERGED, STATUS_RUNNING, STATUS_STOPPED, TINY_FUSED, Run, means, start_call
+from fastnn.kernels.threads cimport threads_are_set, threads_for
 from fastnn.kernels.tiny cimport tiny_kind
 from fastnn.kernels.workspace cimport Workspace
 
@@ -145,7 +147,8 @@ cdef class Training:
         run.bad = &self.bad[0]
         run.processor = &self.processor[0]
         run.seed = <uint64_t>(int(seed) & 0xFFFFFFFFFFFFFFFF)
-        start_pace(&self.pace, threads, num_threads > 0 or threads_are_set(), network.plan.operations * run.batch, clock())
+        start_pace(&self.pace, threads, num_threads > 0 or threads_are_set(), network.plan.operations * run.batch,
+                   3.0 * run.batch, clock())
         run.epochs = epochs
         run.first_epoch = initial_epoch
         run.iterations = self.state.iterations

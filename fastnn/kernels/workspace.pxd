@@ -1,5 +1,5 @@
 from fastnn.kernels.plan cimport Matrix, Plan, Space
-from fastnn.kernels.runtime cimport Arena
+from fastnn.kernels.memory cimport Arena
 
 
 cdef class Workspace:

@@ -1,9 +1,9 @@
 """Where the matrices of a running network lie: one arena, laid out for so many rows and threads."""
 from libc.string cimport memcpy
 
+from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.plan cimport COLUMN_ALIGN, TILE_BLOCK, Layer, Matrix, Plan, Reduced, round_up
 from fastnn.kernels.reduced cimport lay_out_reduced, set_reduced_ones
-from fastnn.kernels.runtime cimport Arena
 
 cdef enum:
     STRIP_BYTES = 256 << 10   # what a strip's activations and deltas may take: a share of the second-level cache

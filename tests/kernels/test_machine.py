@@ -3,7 +3,8 @@
 import pytest
 from support import run_python
 
-from fastnn.kernels import machine, runtime
+from fastnn.kernels import machine
+from fastnn.kernels.threads import openmp
 
 
 def test_reading_is_measured():
@@ -26,7 +27,7 @@ def test_teams(threads):
 
 
 def test_a_barrier_of_two_costs_more_than_none():
-    if not runtime.openmp():
+    if not openmp():
         pytest.skip("one thread only")
     # Two cores exchange a cache line; one thread returns at once.
     assert machine.barrier_seconds(2) > machine.barrier_seconds(1)

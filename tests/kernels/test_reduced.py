@@ -14,7 +14,7 @@ from support import (
     train,
 )
 
-from fastnn.kernels import runtime
+from fastnn.kernels import machine, runtime
 from fastnn.kernels.network import Network
 from fastnn.kernels.reduced import bfloat16_matmul, bfloat16_round
 
@@ -396,7 +396,7 @@ def test_kinds():
     for kind in kinds:
         runtime.use_bfloat16(kind)
         assert runtime.bfloat16_kind() == kind
-        assert runtime.measure_peak("bfloat16", 0.01) > 1e8
+        assert machine.measure_peak("bfloat16", 0.01) > 1e8
     runtime.use_bfloat16()
     with pytest.raises(ValueError, match=r"'fp8' here; there is .*emulated"):
         runtime.use_bfloat16("fp8")

@@ -9,7 +9,7 @@ import pytest
 from support import digest, instruction_set, run_python
 
 import fastnn.kernels as k
-from fastnn.kernels import runtime
+from fastnn.kernels import runtime, threads
 
 KNOWN = ["avx512", "avx2", "neon", "generic"]
 
@@ -66,25 +66,25 @@ def test_the_environment_is_refused_with_a_sentence():
 
 
 def test_thread_counts():
-    runtime.set_num_threads(3)
-    assert runtime.get_num_threads() == 3
-    runtime.set_num_threads(np.int64(2))
-    assert runtime.get_num_threads() == 2
-    runtime.set_num_threads(None)
-    assert 1 <= runtime.get_num_threads() <= os.cpu_count()
-    assert len(runtime.thread_reason().split()) > 2
+    threads.set_num_threads(3)
+    assert threads.get_num_threads() == 3
+    threads.set_num_threads(np.int64(2))
+    assert threads.get_num_threads() == 2
+    threads.set_num_threads(None)
+    assert 1 <= threads.get_num_threads() <= os.cpu_count()
+    assert len(threads.thread_reason().split()) > 2
 
 
 @pytest.mark.parametrize("bad", [0, -1, 10**9, 2.5, "2", True, [2], float("nan")])
 def test_bad_thread_counts(bad):
-    before = runtime.get_num_threads()
+    before = threads.get_num_threads()
     with pytest.raises((ValueError, TypeError), match="thread"):
-        runtime.set_num_threads(bad)
-    assert runtime.get_num_threads() == before
+        threads.set_num_threads(bad)
+    assert threads.get_num_threads() == before
 
 
 def test_automatic_is_capped_by_the_environment_and_by_affinity():
-    code = "from fastnn.kernels import runtime; print(runtime.get_num_threads())"
+    code = "from fastnn.kernels import threads; print(threads.get_num_threads())"
     assert run_python(code, OMP_NUM_THREADS="1").strip() == "1"
     if hasattr(os, "sched_setaffinity"):
         one = f"import os; os.sched_setaffinity(0, [{min(os.sched_getaffinity(0))}])\n"
@@ -95,7 +95,7 @@ def test_nothing_global_is_set():
     """A thread count of ours must not leak into other users of OpenMP in the process."""
     code = """
 import ctypes, ctypes.util, numpy as np, sys
-from fastnn.kernels import runtime
+from fastnn.kernels import runtime, threads
 import fastnn.kernels as k
 omp = None
 for line in open("/proc/self/maps"):
@@ -107,7 +107,7 @@ if omp is None:
     print("none")
     sys.exit()
 before = omp.omp_get_max_threads()
-runtime.set_num_threads(before + 3)
+threads.set_num_threads(before + 3)
 x = np.ones((500, 300), np.float32); w = np.ones((300, 300), np.float32)
 k.dense_forward(x, w)
 k.dense_forward(x, w, num_threads=before + 2)
@@ -123,7 +123,7 @@ def test_build_info_and_names():
     assert info
     assert all(isinstance(key, str) and isinstance(value, str) for key, value in info.items())
     assert runtime.cpu_name()
-    assert isinstance(runtime.openmp(), bool)
+    assert isinstance(threads.openmp(), bool)
 
 
 def test_the_tables_hold_what_the_oracle_holds():
@@ -139,8 +139,8 @@ def test_the_tables_hold_what_the_oracle_holds():
 
 def test_num_threads_is_per_call():
     x, w = np.ones((40, 30), np.float32), np.ones((30, 20), np.float32)
-    before = runtime.get_num_threads()
+    before = threads.get_num_threads()
     one = k.dense_forward(x, w, num_threads=1)
     many = k.dense_forward(x, w, num_threads=7)
     assert digest([one]) == digest([many])
-    assert runtime.get_num_threads() == before
+    assert threads.get_num_threads() == before

@@ -17,6 +17,7 @@ from support import (
 )
 
 from fastnn.kernels import runtime
+from fastnn.kernels.threads import openmp
 from fastnn.kernels.training import Training
 
 # inputs, layers' units and activations, rows, batch, loss, optimizer, epochs
@@ -97,7 +98,7 @@ def test_training(name, dtype, weighted):
     best = runtime.instruction_sets()[0]
     for isa in runtime.instruction_sets():
         with instruction_set(isa):
-            for threads in (THREADS if isa == best else (1, 3)) if runtime.openmp() else (1,):
+            for threads in (THREADS if isa == best else (1, 3)) if openmp() else (1,):
                 found[isa, threads] = run(name, dtype, threads, weighted=weighted)
     assert len(set(found.values())) == 1, found
 
@@ -123,7 +124,7 @@ def test_a_fit_that_changes_its_thread_count_on_the_way():
         while training.epoch < 30:
             training.run(30, 0.02)
             teams.add(training.threads)
-        assert threads == 0 or teams == {threads if runtime.openmp() else 1}
+        assert threads == 0 or teams == {threads if openmp() else 1}
         results.add(
             digest([*net.weights(), *(w for slot in net.optimizer_slots() for w in slot), training.logs])
         )
@@ -193,7 +194,7 @@ def test_programs_that_choose_by_environment_agree():
 
 
 def test_rerunning_gives_the_same_bits():
-    threads = 2 if runtime.openmp() else 1
+    threads = 2 if openmp() else 1
     assert len({run("wide", np.float32, threads, weighted=True) for _ in range(3)}) == 1
 
 

@@ -1,0 +1,5 @@
+# How many threads a piece of work gets: `requested` if positive, else what its cost in floating-point operations deserves.
+cdef int threads_for(double operations, Py_ssize_t shares, int requested) noexcept nogil
+cdef bint threads_are_set() noexcept nogil
+# Spins before a waiting thread yields its core: none where the team exceeds the cores.
+cdef int spins_for(int team) noexcept nogil
