@@ -162,6 +162,12 @@ typedef void fnn_words(size_t depth, const void *a, ptrdiff_t a_row, const void 
 
 #define FNN_HYPER_MAX 8
 
+/* What stands between dense layers, on row-major matrices of n columns; see layers.h. In place is fine. */
+typedef void fnn_pairwise(size_t rows, size_t n, const void *x, size_t ldx, const void *y, size_t ldy,
+                          void *out, size_t ldo);
+/* Philox counters that a row of n columns takes, four words each: a function of n alone. */
+static inline size_t fnn_row_counters(size_t n) { return ((n + 3) / 4 + 15) / 16 * 16; }
+
 typedef struct fnn_kernels {
     const char *isa;
     size_t itemsize;
@@ -208,6 +214,35 @@ typedef struct fnn_kernels {
     void (*dot_units)(size_t units, size_t depth, const void *w, size_t stride, const void *x, void *out);
     /* by rows and words; NULL in float64, and where registers do not suffice */
     fnn_words *words[FNN_WORDS_ROWS_MAX + 1][FNN_WORDS_MAX + 1];
+    fnn_pairwise *add_rows, *multiply_rows;
+    fnn_pairwise *prelu_forward;  /* x where x > 0, else y * x; y: one row, ldy 0 */
+    fnn_pairwise *negative_part; /* min(0, x), whatever y */
+    void (*prelu_backward)(size_t rows, size_t n, const void *x, size_t ldx, const void *alpha, const void *d,
+                           size_t ldd, void *out, size_t ldo);
+    /* out[r][j] = x[r][j] * scale[j] + offset[j] (NULL: 0) */
+    void (*scale_columns)(size_t rows, size_t n, const void *x, size_t ldx, const void *scale,
+                          const void *offset, void *out, size_t ldo);
+    /* out[r][j] = x[r][j] * scale[j] + (y[r][j] * other[j] + offset[j]) */
+    void (*combine_columns)(size_t rows, size_t n, const void *x, size_t ldx, const void *scale,
+                            const void *y, size_t ldy, const void *other, const void *offset, void *out,
+                            size_t ldo);
+    /* out[j] = (add: out[j]) + sum over the rows, in their order, of x[r][j] * y[r][j] (y NULL: x[r][j]) */
+    void (*column_sums)(size_t rows, size_t n, const void *x, size_t ldx, const void *y, size_t ldy,
+                        void *out, int add);
+    /* out = (x - its row's mean, if center) * inverse, inverse[r] = 1 / sqrt(mean square + epsilon) */
+    void (*normalize_rows)(size_t rows, size_t n, const void *x, size_t ldx, double epsilon, int center,
+                           void *out, size_t ldo, void *inverse);
+    void (*normalize_rows_backward)(size_t rows, size_t n, const void *normal, size_t ldn,
+                                    const void *inverse, int center, const void *d, size_t ldd, void *out,
+                                    size_t ldo);
+    /* out = p[3] with probability p[0], else x * p[1] + p[2]; factor: d out / d x. Row r is at `place` + r of its epoch; stream: epoch
+       and layer; words: room for 4 * fnn_row_counters(n) */
+    void (*drop)(size_t rows, size_t n, const void *x, size_t ldx, void *factor, size_t ldf, void *out,
+                 size_t ldo, uint64_t key, uint64_t place, const uint32_t *stream, const double *p,
+                 uint32_t *words);
+    /* normal numbers, numbered likewise */
+    void (*normals)(size_t rows, size_t n, void *out, size_t ldo, uint64_t key, uint64_t place,
+                    const uint32_t *stream, double mean, double deviation, uint32_t *words);
     /* reads n values, a multiple of 8 * lanes, as fast as they come; consume the result */
     double (*read_stream)(size_t n, const void *x);
 } fnn_kernels;

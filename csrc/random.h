@@ -95,7 +95,7 @@ static void P(philox)(uint64_t key, uint32_t first, const uint32_t *stream, size
 }
 
 /* Streams of random numbers of one key: the last word of the counter. */
-enum { P(STREAM_SHUFFLE) = 1 };
+enum { P(STREAM_SHUFFLE) = 1, P(STREAM_LAYERS) = 2 };
 
 /* Counters that the order of few rows takes at once. */
 INLINE size_t P(few_counters)(int64_t n) { return ((size_t)n + 7) / 8; }

@@ -60,6 +60,16 @@ def rows(x: Any, argument: str, dtype: np.dtype, columns: int | None = None, lay
     return contiguous(a, dtype)
 
 
+def flattened(x: Any, argument: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    """Return rows of numbers from rows of ``shape``, such as images; a view where x allows it."""
+    a = array(x, argument)
+    if a.shape[1:] == shape:
+        return a.reshape(len(a), -1)
+    if a.ndim == 2 and a.shape[1] == math.prod(n or 0 for n in shape):
+        return a
+    raise ValueError(f"{argument} has shape {a.shape}, but the model takes rows of shape {shape}.")
+
+
 def targets(
     y: Any, argument: str, dtype: np.dtype, units: int, kind: str, loss: str, layer: Any
 ) -> np.ndarray:

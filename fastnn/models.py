@@ -76,6 +76,7 @@ class Sequential(Model):
         self.history: History | None = None
         self.stop_training = self.stop_evaluating = self.stop_predicting = False
         self._compiled: Compiled | None = None
+        self._constants: tuple[tuple[Any, int], ...] = ()  # layers whose settings the network holds a copy of
         self._engine: Engine | None = None
         self._lock_up()
         super().__init__(layers, trainable, name)
@@ -443,7 +444,7 @@ class Sequential(Model):
         """
         if not self._stack:
             raise ValueError(f"Model {self.name!r} has no layers; add some first.")
-        columns = None if self._input is None else self._input.batch_shape[1]
+        columns = self._columns()
         if columns is None:
             raise ValueError(
                 f"Model {self.name!r} does not know its number of columns yet: give it "
@@ -485,7 +486,9 @@ class Sequential(Model):
         if not self._stack:
             raise ValueError(f"Model {self.name!r} has no layers; add some first.")
         if self._input is not None:
-            columns = self._input.batch_shape[1]
+            columns = self._columns()
+            if len(self._input.batch_shape) > 2:
+                x = data.flattened(x, argument, self._input.batch_shape[1:])
         return data.rows(x, argument, _DTYPES[self._stack[0].dtype], columns, self._stack[0])
 
     def _data(
@@ -528,6 +531,8 @@ class Sequential(Model):
     def _ready(self, columns: int, train: bool = False) -> Engine:
         """Return the network, built for ``columns`` and up to date; ``train``: compiled too."""
         engine = self._engine
+        if self._constants and any(layer.version != version for layer, version in self._constants):
+            self._engine = engine = None
         if engine is None:
             engine = self._make(columns)
         if engine.stale:
@@ -543,7 +548,14 @@ class Sequential(Model):
                 if not self.built:
                     self.build((None, columns))
                 plan = [operation for layer in self._stack for operation in layer.plan()]
+                if all(isinstance(operation[0], str) for operation in plan):
+                    raise NotImplementedError(
+                        f"Model {self.name!r} has no Dense layer; models without any are not supported."
+                    )
                 self._engine = Engine(columns, plan, self.weights, self.dtype)
+                self._constants = tuple(
+                    (layer, layer.version) for layer in self._stack if hasattr(layer, "version")
+                )
             return self._engine
 
     @contextmanager

@@ -1,5 +1,6 @@
 """The stack of layers that a model is: adding, building, shapes, weights, and its configuration."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -187,6 +188,12 @@ class Stack(Layer):
     @property
     def outputs(self) -> list[KerasTensor]:
         return [KerasTensor(self.output_shape, self.dtype)]
+
+    def _columns(self) -> int | None:
+        """Return how many numbers a row has, once Flatten has been through it; None if not known."""
+        if self._input is None or None in self._input.batch_shape[1:]:
+            return None
+        return math.prod(n for n in self._input.batch_shape[1:] if n is not None)
 
     def _known_input(self, attribute: str) -> InputLayer:
         if self._input is None:

@@ -126,3 +126,84 @@ def test_scikit_learn_loss(rng):
     p = model.predict(x, verbose=0)
     assert loss == pytest.approx(metrics.log_loss(y, p, labels=[0, 1, 2]), rel=1e-6)
     assert accuracy == pytest.approx(metrics.accuracy_score(y, p.argmax(axis=1)))
+
+
+STACKS = {
+    "batch normalisation": lambda k: [
+        k.layers.Dense(7),
+        k.layers.BatchNormalization(momentum=0.8),
+        k.layers.Activation("relu"),
+        k.layers.Dense(6, activation="tanh"),
+        k.layers.BatchNormalization(center=False, epsilon=0.1),
+        k.layers.Dense(2),
+    ],
+    "layer normalisation": lambda k: [
+        k.layers.LayerNormalization(),
+        k.layers.Dense(9, activation="tanh"),
+        k.layers.LayerNormalization(scale=False, epsilon=0.05),
+        k.layers.Dense(2),
+        k.layers.RMSNormalization(),
+        k.layers.Softmax(),
+    ],
+    "prelu": lambda k: [k.layers.Dense(5), k.layers.PReLU(alpha_initializer="ones"), k.layers.Dense(2)],
+    "scaled": lambda k: [
+        k.layers.Rescaling(0.5, offset=-1.0),
+        k.layers.Normalization(mean=[1.0, 2.0, 0.0, 1.0], variance=[1.0, 4.0, 0.5, 0.0]),
+        k.layers.Dense(5, activation="tanh"),
+        k.layers.Flatten(),
+        k.layers.Dense(2, activation="linear"),
+        k.layers.Activation("sigmoid"),
+    ],
+    "at the end": lambda k: [
+        k.layers.Dense(5, activation="relu"),
+        k.layers.Dense(2),
+        k.layers.BatchNormalization(),
+    ],
+    "nothing dropped": lambda k: [
+        k.layers.Dropout(0.0),
+        k.layers.Dense(5, activation="relu"),
+        k.layers.GaussianNoise(0.0),
+        k.layers.Dense(2),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", sorted(STACKS))
+def test_keras_layers(name, rng):
+    keras = pytest.importorskip("keras")
+    x, y = rng.normal(size=(60, 4)).astype("f4"), rng.normal(size=(60, 2)).astype("f4")
+    found = []
+    model = fastnn.Sequential([fastnn.Input((4,)), *STACKS[name](fastnn)])
+    twin = keras.Sequential([keras.Input((4,)), *STACKS[name](keras)])
+    weights = [rng.uniform(0.5, 1.5, size=w.shape) for w in model.get_weights()]
+    for one, its in ((model, fastnn), (twin, keras)):
+        one.compile(its.optimizers.SGD(0.05), "mse")
+    # Normalization has weights of its own in Keras, before all others here
+    place = [
+        i for i, w in enumerate(twin.get_weights()) if name != "scaled" or i >= len(twin.get_weights()) - 4
+    ]
+    theirs = twin.get_weights()
+    for i, w in zip(place, weights, strict=True):
+        theirs[i] = w.astype("f4")
+    model.set_weights(weights)
+    twin.set_weights(theirs)
+    arguments = {"epochs": 3, "batch_size": 16, "shuffle": False, "verbose": 0, "validation_split": 0.2}
+    for one in (model, twin):
+        found.append(one.fit(x, y, **arguments).history)
+    for key in found[1]:
+        np.testing.assert_allclose(found[0][key], found[1][key], rtol=1e-3, atol=1e-5)
+    after = twin.get_weights()
+    for got, i in zip(model.get_weights(), place, strict=True):
+        np.testing.assert_allclose(got, after[i], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(model.predict(x, verbose=0), twin.predict(x, verbose=0), rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", sorted(STACKS))
+def test_keras_configurations_of_layers(name):
+    """What Keras writes of a layer, fastnn reads, and the other way round."""
+    keras = pytest.importorskip("keras")
+    for ours, theirs in zip(STACKS[name](fastnn), STACKS[name](keras), strict=True):
+        given = theirs.get_config()
+        assert set(given) == set(ours.get_config()), type(ours).__name__
+        type(ours).from_config(given)
+        type(theirs).from_config(ours.get_config())

@@ -85,6 +85,10 @@ cdef extern from "fastnn.h" nogil:
         size_t depth, const void *a, Py_ssize_t a_row, const void *b, Py_ssize_t b_step, const void *init, void *c,
         Py_ssize_t c_row, size_t valid, int finish) noexcept nogil
 
+    ctypedef void (*pairwise_function)(
+        size_t rows, size_t n, const void *x, size_t ldx, const void *y, size_t ldy, void *out, size_t ldo) noexcept nogil
+    size_t fnn_row_counters(size_t n)
+
     ctypedef struct fnn_kernels:
         const char *isa
         size_t itemsize
@@ -117,6 +121,26 @@ cdef extern from "fastnn.h" nogil:
         row_function row[5][5]
         void (*dot_units)(size_t units, size_t depth, const void *w, size_t stride, const void *x, void *out) noexcept nogil
         words_function words[7][5]
+        pairwise_function add_rows
+        pairwise_function multiply_rows
+        pairwise_function prelu_forward
+        pairwise_function negative_part
+        void (*prelu_backward)(size_t rows, size_t n, const void *x, size_t ldx, const void *alpha, const void *d, size_t ldd,
+                               void *out, size_t ldo) noexcept nogil
+        void (*scale_columns)(size_t rows, size_t n, const void *x, size_t ldx, const void *scale, const void *offset, void *out,
+                              size_t ldo) noexcept nogil
+        void (*combine_columns)(size_t rows, size_t n, const void *x, size_t ldx, const void *scale, const void *y, size_t ldy,
+                                const void *other, const void *offset, void *out, size_t ldo) noexcept nogil
+        void (*column_sums)(size_t rows, size_t n, const void *x, size_t ldx, const void *y, size_t ldy, void *out,
+                            int add) noexcept nogil
+        void (*normalize_rows)(size_t rows, size_t n, const void *x, size_t ldx, double epsilon, int center, void *out, size_t ldo,
+                               void *inverse) noexcept nogil
+        void (*normalize_rows_backward)(size_t rows, size_t n, const void *normal, size_t ldn, const void *inverse, int center,
+                                        const void *d, size_t ldd, void *out, size_t ldo) noexcept nogil
+        void (*drop)(size_t rows, size_t n, const void *x, size_t ldx, void *factor, size_t ldf, void *out, size_t ldo, uint64_t key,
+                     uint64_t place, const uint32_t *stream, const double *p, uint32_t *words) noexcept nogil
+        void (*normals)(size_t rows, size_t n, void *out, size_t ldo, uint64_t key, uint64_t place, const uint32_t *stream, double mean,
+                        double deviation, uint32_t *words) noexcept nogil
         double (*read_stream)(size_t n, const void *x) noexcept nogil
 
     const char *const *fnn_instruction_sets()

@@ -7,16 +7,21 @@ from cython.parallel cimport parallel, threadid
 from libc.stdint cimport uint64_t
 
 from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_barrier_wait, fnn_flag_get, fnn_flag_set, fnn_jobs_take
+from fastnn.kernels.coupling cimport batch_moments, batch_slopes
 from fastnn.kernels.plan cimport (
     COLUMN_ALIGN,
+    PHASE_MOMENTS,
     PHASE_ROWS,
     PHASE_ROWS_SUMS,
+    PHASE_SLOPES,
     PHASE_SUMS_TILES,
     SUM_ROWS,
     PhaseKind,
     Plan,
     Source,
+    Stretch,
     share,
+    whole_way,
 )
 from fastnn.kernels.reduced cimport reduced_enter, reduced_leave, reduced_refresh_all
 from fastnn.kernels.rows cimport rows_pass
@@ -62,6 +67,7 @@ cdef void rows_share(Run *run, const Step *step, int phase, real *work, real *we
     cdef bint train = step.action == ACTION_TRAIN
     cdef const Source *source = &run.train if train else &run.validation
     cdef Py_ssize_t first = share(step.rows, thread, team, COLUMN_ALIGN), last = share(step.rows, thread + 1, team, COLUMN_ALIGN), n, at
+    cdef Stretch way = run.stretch[phase] if train else whole_way(run.plan)
     run.bad[thread] = 0
     while first < last:
         n = min(<Py_ssize_t>SUM_ROWS, last - first)
@@ -70,7 +76,7 @@ cdef void rows_share(Run *run, const Step *step, int phase, real *work, real *we
         if not train:
             n = min(n, run.block)
         run.bad[thread] |= rows_pass(run.plan, run.space, run.objective, work, weights, transposed, source, step.start + first, at, n,
-                                     first, step.scale, train, thread)
+                                     first, step.scale, train, &way, thread)
         first += n
         if first < last and interrupted(run, thread, phase):
             return
@@ -90,7 +96,7 @@ cdef void blocks_share(Run *run, const Step *step, int phase, real *work, real *
         first = block * SUM_ROWS
         n = min(<Py_ssize_t>SUM_ROWS, step.rows - first)
         run.bad[thread] |= rows_pass(run.plan, run.space, run.objective, work, weights, transposed, &run.train, step.start + first, at, n,
-                                     first, step.scale, True, thread)
+                                     first, step.scale, True, &run.stretch[phase], thread)
         block_gradients(run.plan, work, at, n, work + run.space.partials + block * run.plan.parameters)
         if interrupted(run, thread, phase):
             return
@@ -157,6 +163,10 @@ cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept 
             kind = run.phase[phase] if step.action == ACTION_TRAIN else PHASE_ROWS
             if kind == PHASE_ROWS:
                 rows_share(run, &step, phase, work, parameters, transposed, thread, team)
+            elif kind == PHASE_MOMENTS:
+                batch_moments(run.plan, work, parameters, step.rows, run.stretch[phase].first, thread, team)
+            elif kind == PHASE_SLOPES:
+                batch_slopes(run.plan, work, parameters, step.rows, run.stretch[phase].first, thread, team)
             elif kind == PHASE_ROWS_SUMS:
                 blocks_share(run, &step, phase, work, parameters, transposed, thread, team)
             else:

@@ -3,7 +3,7 @@ from cython.parallel cimport parallel, threadid
 from libc.stdint cimport uint64_t
 
 from fastnn.kernels.csrc cimport fnn_barrier, fnn_barrier_init, fnn_barrier_wait
-from fastnn.kernels.plan cimport COLUMN_ALIGN, MAX_COLUMNS, SUM_ROWS, Objective, Source
+from fastnn.kernels.plan cimport COLUMN_ALIGN, MAX_COLUMNS, SUM_ROWS, Objective, Source, Stretch, whole_way
 from fastnn.kernels.rows cimport rows_pass
 from fastnn.kernels.runtime cimport float_flush, float_restore, real
 from fastnn.kernels.team cimport team_size
@@ -33,12 +33,13 @@ cdef void evaluate_thread(Workspace space, const Objective *objective, const rea
     cdef real *work = <real *>space.arena.base
     cdef uint64_t state = float_flush()
     cdef int i, spins = spins_for(team)
+    cdef Stretch way = whole_way(&space.plan)
     while done < source.rows:
         begin = done + thread * block
         n = min(block, source.rows - begin)
         if n > 0:
             rows_pass(&space.plan, &space.space, objective, work, weights, <const real *>NULL, source, begin, thread * block, n,
-                      thread * block, 1.0, False, thread)
+                      thread * block, 1.0, False, &way, thread)
         fnn_barrier_wait(barrier, team, spins)
         if thread == 0:
             n = min(block * team, source.rows - done)
@@ -67,6 +68,8 @@ cdef int evaluate_rows(Workspace space, const Objective *objective, const real *
     source.y = &y[0, 0]
     source.weight = NULL
     source.order = NULL
+    source.key = 0
+    source.epoch = 0
     if weight is not None:
         w = weight
         if w.shape[0] != source.rows:

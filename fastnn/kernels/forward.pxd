@@ -11,6 +11,11 @@ cdef struct Stage:
     Py_ssize_t x              # its input in a part of the workspace; -1: the caller's rows, as they are
     Py_ssize_t ld             # of that input
 
+# What stands between dense layers in a forward pass.
+cdef struct Between:
+    Py_ssize_t place          # its vectors, in elements from the start of the parameters
+    Py_ssize_t kept           # the input of a residual block, in a part of the workspace
+
 
 cdef class Forward:
     """The stages that rows go through, and the memory that takes."""
@@ -18,6 +23,7 @@ cdef class Forward:
     cdef Arena network_tables
     cdef Arena table
     cdef Stage *stage
+    cdef Between *between        # for each operation
     cdef Py_ssize_t parameters   # elements
     cdef Py_ssize_t block        # rows that go through all stages at once
     cdef Py_ssize_t scratch      # in a part

@@ -22,7 +22,8 @@ from fastnn.kernels.csrc cimport (
 )
 from fastnn.kernels.dense cimport rowwise_forward
 from fastnn.kernels.memory cimport Arena
-from fastnn.kernels.plan cimport COLUMN_ALIGN, Layer, Panel, Plan, round_up, share
+from fastnn.kernels.operations cimport only_in_training, operation_rows
+from fastnn.kernels.plan cimport COLUMN_ALIGN, OP_ADD, OP_SPLIT, Layer, Op, Panel, Plan, round_up, share
 from fastnn.kernels.runtime cimport float_flush, float_restore, real
 from fastnn.kernels.team cimport team_size
 from fastnn.kernels.threads cimport spins_for
@@ -42,8 +43,9 @@ cdef class Forward:
         cdef const Layer *layer
         cdef Stage *s
         f.plan = plan[0]
-        f.table = Arena(plan.layers * sizeof(Stage))
+        f.table = Arena(plan.layers * sizeof(Stage) + plan.ops * sizeof(Between))
         f.stage = <Stage *>f.table.base
+        f.between = <Between *>&f.stage[plan.layers]
         f.block = BLOCK_ROWS
         f.bfloat16 = bfloat16
         f.parameters = plan.parameters
@@ -54,7 +56,8 @@ cdef class Forward:
             s.place = layer.weights
             s.x = -1
             s.ld = layer.inputs
-            if i > 0 or layer.narrow:  # a narrow layer reads a 1 behind its inputs, for the bias, and zeros up to whole vectors
+            # a narrow layer reads a 1 behind its inputs, for the bias, and zeros up to whole vectors
+            if i > 0 or layer.narrow or plan.node[0].op != NULL:
                 s.x = at
                 s.ld = round_up(layer.inputs + 1, COLUMN_ALIGN)
                 if s.ld * plan.kernels.itemsize % 512 == 0:  # rows must not share their place in the cache
@@ -64,6 +67,14 @@ cdef class Forward:
                 scratch = max(scratch, layer.units * f.block)
             elif layer.rowwise:
                 scratch = max(scratch, layer.units * COLUMN_ALIGN)
+        for i in range(plan.ops):
+            f.between[i].place = plan.op[i].weights
+            if plan.op[i].kind == OP_SPLIT:
+                f.between[i].kept = at
+                at += f.block * round_up(plan.op[i].units, COLUMN_ALIGN)
+            scratch = max(scratch, plan.op[i].units * COLUMN_ALIGN + f.block)
+        if plan.output.rowwise:
+            scratch = max(scratch, plan.outputs * COLUMN_ALIGN)
         f.scratch = at
         f.part = round_up(at + scratch, 64) + 64
         if bfloat16:
@@ -84,6 +95,9 @@ cdef class Forward:
                 s.bias = at
                 at += s.words * 2 * lanes
             at = round_up(at, COLUMN_ALIGN)
+        for i in range(self.plan.ops):
+            self.between[i].place = at
+            at += self.plan.op[i].vectors * self.plan.op[i].stride
         self.parameters = at
 
 
@@ -228,12 +242,17 @@ cdef void forward_block(Forward f, const real *weights, real *work, const real *
     cdef const real *a = x
     cdef real *c
     cdef real *scratch = work + f.scratch
-    cdef Py_ssize_t i, lda = f.plan.inputs, ldc
+    cdef Py_ssize_t i, n, lda = f.plan.inputs, ldc
     if f.stage[0].x >= 0:
         lda = f.stage[0].ld
         k.gather(rows, f.plan.inputs, NULL, x, f.plan.inputs, work + f.stage[0].x, lda)
         a = work + f.stage[0].x
-    for i in range(f.plan.layers):
+    c = work + f.stage[0].x
+    for n in range(f.plan.nodes):
+        if f.plan.node[n].op != NULL:
+            between_block(f, f.plan.node[n].op, weights, work, c, lda, rows)
+            continue
+        i = f.plan.node[n].index
         s = &f.stage[i]
         stage_output(f, i, work, out, &c, &ldc)
         if s.layer.narrow:
@@ -244,6 +263,23 @@ cdef void forward_block(Forward f, const real *weights, real *work, const real *
                 rowwise_forward(k, s.layer.activation, rows, s.layer.units, c, ldc, c, ldc, scratch)
         a = c
         lda = ldc
+    if f.plan.node[f.plan.nodes - 1].op != NULL and f.plan.output.rowwise:
+        rowwise_forward(k, f.plan.output.activation, rows, f.plan.outputs, c, lda, c, lda, scratch)
+    elif f.plan.node[f.plan.nodes - 1].op != NULL and f.plan.output.activation != FNN_ACTIVATION_linear:
+        k.activation_forward[f.plan.output.activation](rows, f.plan.outputs, c, lda, c, lda)
+
+
+cdef void between_block(Forward f, const Op *op, const real *weights, real *work, real *c, Py_ssize_t ldc, Py_ssize_t rows) noexcept nogil:
+    """An operation on rows c (IN and OUT)."""
+    cdef const fnn_kernels *k = f.plan.kernels
+    cdef Py_ssize_t ld = round_up(op.units, COLUMN_ALIGN)
+    if only_in_training(op):
+        return
+    if op.kind == OP_SPLIT:
+        k.gather(rows, op.units, NULL, c, ldc, work + f.between[f.plan.node[op.stream].index].kept, ld)
+        return
+    operation_rows(k, op, weights + f.between[f.plan.node[op.stream].index].place, c, ldc,
+                   work + f.between[f.plan.node[op.partner].index].kept if op.kind == OP_ADD else NULL, ld, c, ldc, rows, work + f.scratch)
 
 
 cdef void rows_thread(Forward f, Space space, const real *weights, const real *x, real *out, Py_ssize_t rows, int thread,

@@ -67,8 +67,9 @@ cdef class Inference:
         self.inputs = network.plan.inputs
         self.outputs = network.plan.outputs
         self.operations = 0
-        for units, below, _ in network.layer_shapes():
-            self.operations += 2.0 * units * below
+        for shape in network.shapes():
+            if len(shape) == 2:
+                self.operations += 2.0 * shape[0] * shape[1]
         self.size = self.forward.parameters * network.itemsize
         # large enough for the arena to ask for huge pages: reading ahead stops at the end of a page
         self.parameters = Arena(max(self.size, HUGE) if self.size >= WORTH_HUGE else self.size)
@@ -254,7 +255,7 @@ cdef class Inference:
 
 cdef inline void run_forward(Forward f, Space space, const real *weights, const real *x, real *out, Py_ssize_t rows, int threads,
                              bint shared) noexcept nogil:
-    if shared and threads > 1:
+    if shared and threads > 1 and f.plan.ops == 0:
         forward_shared(f, space, weights, x, out, rows, threads)
     else:
         forward_rows(f, space, weights, x, out, rows, threads)

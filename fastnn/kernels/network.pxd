@@ -26,7 +26,7 @@ cdef class Network:
     cdef object idle
     cdef Forward forward             # how predictions go
     cdef object spaces               # memory of predictions, kept for the next
-    cdef object specification
+    cdef readonly object specification  # what a network of the same shape is made with
     cdef size_t itemsize
 
     cdef bint busy(self) except -1
@@ -36,4 +36,3 @@ cdef class Network:
     cdef Workspace workspace(self, Py_ssize_t rows, int threads, Py_ssize_t value_rows, Py_ssize_t blocks, bint train)
     cdef Workspace take_workspace(self, Py_ssize_t rows, int threads)
     cdef list canonical(self, State state, Py_ssize_t slot)
-    cdef add_tiles(self, Py_ssize_t i)

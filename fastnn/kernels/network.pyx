@@ -7,35 +7,23 @@ cimport numpy as cnp
 
 import numpy as np
 
+from fastnn.kernels.planning import folded
+
 from libc.string cimport memcpy
 
-from fastnn.kernels.csrc cimport FNN_READS_INPUT
 from fastnn.kernels.dense cimport pack, unpack
 from fastnn.kernels.evaluation cimport evaluate_rows
 from fastnn.kernels.forward cimport Forward, Space, forward_rows
-from fastnn.kernels.losses cimport activation_index, make_objective
+from fastnn.kernels.losses cimport make_objective
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.optimizers cimport make_optimizer, set_hyper
-from fastnn.kernels.plan cimport (
-    COLUMN_ALIGN,
-    SUM_ROWS,
-    TILE_BLOCK,
-    Layer,
-    Panel,
-    Tile,
-    is_narrow,
-    panel_at,
-    panel_count,
-    round_up,
-)
-from fastnn.kernels.runtime cimport activation_table, bf16_for, kernels_for, real
+from fastnn.kernels.operations cimport first_parameters
+from fastnn.kernels.plan cimport COLUMN_ALIGN, SUM_ROWS, Node, round_up
+from fastnn.kernels.planning cimport make_plan
+from fastnn.kernels.runtime cimport bf16_for, kernels_for, real
 from fastnn.kernels.threads cimport threads_for
 
 cnp.import_array()
-
-cdef enum:
-    MAX_DIMENSION = 1 << 30
-
 
 cdef class State:
     pass
@@ -48,8 +36,9 @@ cdef class Network:
     ----------
     input_dim : int
         Features of a row.
-    layers : list of (int, str, bool)
-        Units, name of the activation, and whether there is a bias, of each layer.
+    layers : list of tuple
+        Of a dense layer: units, name of the activation, and whether there is a bias. Of what stands between them: a name out of
+        ``planning.OPERATIONS`` and its settings.
     dtype : {"float32", "float64"}
 
     Raises
@@ -59,106 +48,22 @@ cdef class Network:
     """
 
     def __init__(self, input_dim, layers, str dtype):
-        cdef Py_ssize_t i, at = 0, below = input_dim, transposed = 0, tiles = 0, panels = 0, operations = 0, p
-        cdef Layer *layer
-        cdef Panel *panel
         if dtype not in ("float32", "float64"):
             raise ValueError(f"dtype must be 'float32' or 'float64', not {dtype!r}")
-        if not layers:
-            raise ValueError("a network needs at least one layer")
         self.dtype = dtype
         self.precision = dtype
         self.itemsize = 4 if dtype == "float32" else 8
         self.plan.kernels = kernels_for(self.itemsize)
-        self.plan.layers = len(layers)
-        self.plan.inputs = input_dim
-        self.specification = (input_dim, [tuple(spec) for spec in layers], dtype)
+        self.specification = (input_dim, folded(layers), dtype)
+        self.tables = make_plan(&self.plan, input_dim, self.specification[1])
         self.idle = []
-        for size in [input_dim, *(spec[0] for spec in layers)]:
-            if not 1 <= size <= MAX_DIMENSION:
-                raise ValueError(f"a layer's size must be between 1 and {MAX_DIMENSION}, not {size}")
-        cells = sum((a + 1) * round_up(b[0], 64) for a, b in zip([input_dim, *(spec[0] for spec in layers)], layers, strict=False))
-        if cells > 1 << 40:
-            raise MemoryError(f"the network has about {cells} parameters, more than can be held")
-        lanes = <Py_ssize_t>self.plan.kernels.lanes
-        for i in range(self.plan.layers):
-            panels += panel_count(below + COLUMN_ALIGN, self.plan.kernels) + panel_count(layers[i][0], self.plan.kernels)
-            panels += panel_count(below, self.plan.kernels)
-            tiles += panel_count(below + COLUMN_ALIGN, self.plan.kernels)
-            tiles += panel_count(layers[i][0], self.plan.kernels) * ((below + 1) // TILE_BLOCK + 2)
-            below = layers[i][0]
-        self.tables = Arena(self.plan.layers * sizeof(Layer) + tiles * sizeof(Tile) + panels * sizeof(Panel))
-        self.plan.layer = <Layer *>self.tables.base
-        self.plan.tile = <Tile *>&self.plan.layer[self.plan.layers]
-        panel = <Panel *>&self.plan.tile[tiles]
-        below = input_dim
-        for i in range(self.plan.layers):
-            layer = &self.plan.layer[i]
-            units, activation, bias = layers[i]
-            layer.inputs = below
-            layer.units = units
-            layer.activation = activation_index(activation)
-            layer.rowwise = activation_table()[layer.activation].rowwise
-            layer.reads_input = activation_table()[layer.activation].property == FNN_READS_INPUT
-            layer.bias = bias
-            layer.last = i == self.plan.layers - 1
-            layer.narrow = is_narrow(layer.inputs, layer.units)
-            layer.stride = round_up(layer.inputs + 1, COLUMN_ALIGN)
-            layer.panels = panel_count(layer.stride if layer.narrow else layer.units, self.plan.kernels)
-            layer.panel = panel
-            for p in range(layer.panels):
-                layer.panel[p] = panel_at(layer.stride if layer.narrow else layer.units, p, self.plan.kernels)
-            panel += layer.panels
-            layer.belows = panel_count(layer.inputs, self.plan.kernels)
-            layer.below = panel
-            for p in range(layer.belows):
-                layer.below[p] = panel_at(layer.inputs, p, self.plan.kernels)
-            panel += layer.belows
-            layer.weights = at
-            layer.size = layer.units * layer.stride if layer.narrow else (layer.inputs + 1) * round_up(layer.units, lanes)
-            at = round_up(at + layer.size, COLUMN_ALIGN)
-            layer.transposed = -1
-            if i > 0 and not layer.narrow:
-                layer.transposed = transposed
-                transposed = round_up(transposed + layer.units * round_up(layer.inputs, lanes), COLUMN_ALIGN)
-            operations += (6 if i > 0 else 4) * layer.inputs * layer.units
-            below = units
-            self.add_tiles(i)
-        self.plan.parameters = at
-        self.plan.transposed = transposed
-        self.plan.outputs = below
-        self.plan.operations = operations
         self.state = self.new_state()
+        if dtype == "float32":
+            first_parameters(&self.plan, <float *>self.state.arena.base)
+        else:
+            first_parameters(&self.plan, <double *>self.state.arena.base)
         self.forward = Forward.of(&self.plan, self.tables, False)
         self.spaces = []
-
-    cdef add_tiles(self, Py_ssize_t i):
-        cdef Layer *layer = &self.plan.layer[i]
-        cdef Panel *panel
-        cdef Tile *tile
-        cdef Py_ssize_t p, first, last = layer.inputs + (1 if layer.bias else 0)
-        for p in range(layer.panels):
-            panel = &layer.panel[p]
-            first = 0
-            while first < last:
-                tile = &self.plan.tile[self.plan.tiles]
-                self.plan.tiles += 1
-                tile.layer = i
-                tile.panel = p
-                tile.begin = first
-                if layer.narrow:
-                    tile.end = last
-                    tile.place = layer.weights + panel.start
-                    tile.runs = layer.units
-                    tile.length = panel.width
-                    tile.stride = layer.stride
-                else:
-                    tile.end = min(first + TILE_BLOCK, last)
-                    tile.place = layer.weights + (layer.inputs + 1) * panel.start + first * panel.width
-                    tile.runs = 1
-                    tile.length = (tile.end - tile.begin) * panel.width
-                    tile.stride = 0
-                first = tile.end
 
     # ---- states ----
 
@@ -218,11 +123,7 @@ cdef class Network:
         cdef State state
         if self.running:
             raise RuntimeError("this network is being trained by another call; wait for it to end")
-        shapes = []
-        for units, below, bias in self.layer_shapes():
-            shapes.append((below, units))
-            if bias:
-                shapes.append((units,))
+        shapes = self.shapes()
         arrays = [np.require(w, self.dtype, ["C", "A"]) for w in weights]
         if [a.shape for a in arrays] != shapes:
             raise ValueError(f"weights have shapes {[a.shape for a in arrays]}; expected {shapes}")
@@ -237,9 +138,22 @@ cdef class Network:
         """Whether a training is under way; one that was dropped without its end is not."""
         return self.training is not None and self.training() is not None
 
-    def layer_shapes(self):
-        """(units, inputs, bias) of each layer."""
-        return [(self.plan.layer[i].units, self.plan.layer[i].inputs, bool(self.plan.layer[i].bias)) for i in range(self.plan.layers)]
+    def shapes(self):
+        """Shapes of all weights, in the order of :meth:`weights`."""
+        cdef Py_ssize_t i, v
+        cdef const Node *node
+        shapes = []
+        for i in range(self.plan.nodes):
+            node = &self.plan.node[i]
+            if node.op == NULL:
+                shapes.append((node.layer.inputs, node.layer.units))
+                if node.layer.bias:
+                    shapes.append((node.layer.units,))
+                continue
+            for v in range(node.op.vectors):
+                if node.op.used[v]:
+                    shapes.append((node.op.units,))
+        return shapes
 
     # ---- settings ----
 
@@ -266,7 +180,7 @@ cdef class Network:
             raise ValueError(f"precision={precision!r} with dtype {self.dtype}: expected None, {self.dtype!r}, or 'bfloat16' with float32")
         cdef Optimizer made = make_optimizer(optimizer, hyper)
         cdef Objective objective
-        make_objective(&objective, loss, from_logits, metrics, self.plan.layer[self.plan.layers - 1].activation)
+        make_objective(&objective, loss, from_logits, metrics, self.plan.output.activation)
         if objective.targets < 0:
             objective.targets = self.plan.outputs
         self.optimizer = made
@@ -401,30 +315,45 @@ cdef int require_rows(Network network, x, out) except -1:
 
 
 cdef list unpack_all(Network network, const real *weights):
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, v, j
     cdef real[:, ::1] kernel
-    cdef real[::1] bias
-    arrays = []
-    for i in range(network.plan.layers):
-        units, inputs, has_bias = network.plan.layer[i].units, network.plan.layer[i].inputs, network.plan.layer[i].bias
-        kernel = array = np.empty((inputs, units), network.dtype)
-        arrays.append(array)
-        if has_bias:
-            bias = array = np.empty(units, network.dtype)
-            arrays.append(array)
-        unpack(&network.plan.layer[i], weights, &kernel[0, 0], &bias[0] if has_bias else NULL)
+    cdef real[::1] vector
+    cdef const Node *node
+    arrays = [np.empty(shape, network.dtype) for shape in network.shapes()]
+    left = iter(arrays)
+    for i in range(network.plan.nodes):
+        node = &network.plan.node[i]
+        if node.op == NULL:
+            kernel = next(left)
+            if node.layer.bias:
+                vector = next(left)
+            unpack(node.layer, weights, &kernel[0, 0], &vector[0] if node.layer.bias else NULL)
+            continue
+        for v in range(node.op.vectors):
+            if node.op.used[v]:
+                vector = next(left)
+                for j in range(node.op.units):
+                    vector[j] = weights[node.op.weights + v * node.op.stride + j]
     return arrays
 
 
 cdef int pack_all(Network network, list arrays, real *weights) except -1:
-    cdef Py_ssize_t i, at = 0
+    cdef Py_ssize_t i, v, j
     cdef const real[:, ::1] kernel
-    cdef const real[::1] bias
-    for i in range(network.plan.layers):
-        kernel = arrays[at]
-        at += 1
-        if network.plan.layer[i].bias:
-            bias = arrays[at]
-            at += 1
-        pack(&network.plan.layer[i], &kernel[0, 0], &bias[0] if network.plan.layer[i].bias else NULL, weights)
+    cdef const real[::1] vector
+    cdef const Node *node
+    left = iter(arrays)
+    for i in range(network.plan.nodes):
+        node = &network.plan.node[i]
+        if node.op == NULL:
+            kernel = next(left)
+            if node.layer.bias:
+                vector = next(left)
+            pack(node.layer, &kernel[0, 0], &vector[0] if node.layer.bias else NULL, weights)
+            continue
+        for v in range(node.op.vectors):
+            if node.op.used[v]:
+                vector = next(left)
+                for j in range(node.op.units):
+                    weights[node.op.weights + v * node.op.stride + j] = vector[j]
     return 0

@@ -2,7 +2,7 @@
 #
 # A step runs phase after phase, with a barrier after each; within a phase, threads share rows or tiles and never wait. A plain
 # network has two phases (rows, tiles); whatever couples rows or tiles adds phases, so the executor only ever sees this list.
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 
 from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_bf16_kernels, fnn_kernels
 
@@ -11,12 +11,15 @@ cdef enum:
     SUM_ROWS = 256        # sums over rows are taken in blocks of so many
     TILE_BLOCK = 48       # rows of a weight panel that one job of the tile phase handles: a multiple of every tile and vector
     COLUMN_ALIGN = 16
-    MAX_PHASES = 8
+    MAX_PHASES = 64
+    MAX_COUPLED = 14      # operations that couple a batch's rows: four phases each
 
 cdef enum PhaseKind:
     PHASE_ROWS            # each thread: strips of rows, forward, loss, backward
     PHASE_ROWS_SUMS       # each thread: blocks of SUM_ROWS rows, and at once the weight gradients of each block
     PHASE_TILES           # each thread: gradients of weight tiles over the batch, and the optimizer
+    PHASE_MOMENTS         # each thread: columns of the batch, what an operation that couples rows must know of them: forward,
+    PHASE_SLOPES          # and backward
     PHASE_SUMS_TILES      # each thread: adds the blocks' gradients of its tiles, and the optimizer
 
 # A matrix of activations or deltas in the workspace: element (r, j) at offset + r * row + j * step.
@@ -62,6 +65,64 @@ cdef struct Layer:
     Matrix d                  # gradient of the loss w.r.t. z
     Matrix rows_x             # a narrow layer behind a narrow layer: its input once more, row-major; else offset -1
 
+# What stands between dense layers.
+cdef enum OpKind:
+    OP_ACTIVATION         # an activation by itself
+    OP_AFFINE             # x * scale + offset, constants of each column
+    OP_DROP               # in training, elements drawn by chance are replaced and the others scaled: dropout, alpha dropout
+    OP_NOISE              # in training, normal numbers are added
+    OP_SCALE              # in training, elements are multiplied by normal numbers
+    OP_PRELU              # max(0, x) + alpha * min(0, x)
+    OP_BATCH_NORM         # columns to mean 0 and variance 1: of the batch in training, else of what batches had; then scale and offset
+    OP_LAYER_NORM         # rows to mean 0 and variance 1, then scale and offset
+    OP_SPLIT              # the input of a residual block, as it is,
+    OP_ADD                # which is added to the block's output
+
+cdef enum:
+    OP_PARAMETERS = 4
+    OP_VECTORS = 4
+
+# An operation on the rows that one node gives, as `layer` of its node shows them to the next: row-major, `units` columns.
+cdef struct Op:
+    OpKind kind
+    Py_ssize_t units
+    int activation
+    bint rowwise
+    bint reads_input
+    double parameters[OP_PARAMETERS]
+    Py_ssize_t stream         # number of its random numbers among all of the network's
+    Py_ssize_t partner        # of OP_ADD: the node of its OP_SPLIT; of that: the node of its OP_ADD
+    const double *constants   # OP_AFFINE: scale, then offset, `units` each
+    # vectors of `units` parameters; those that are not used keep their first value
+    int vectors
+    bint used[OP_VECTORS]
+    int trained               # the first so many, where used
+    Py_ssize_t weights        # the first, in elements from the start of a parameter buffer
+    Py_ssize_t stride         # from one to the next
+    # workspace
+    Matrix x                  # input, row-major
+    bint copied               # `x` is a copy of the columns of a narrow layer, which makes it
+    Matrix m                  # what backward needs besides: factors, or normalised rows; offset -1: nothing
+    Py_ssize_t inverse        # OP_LAYER_NORM: (capacity,)
+    Py_ssize_t moments        # OP_BATCH_NORM: six vectors of `stride`, see batch_moments
+
+# One step of the way from input to output.
+cdef struct Node:
+    Layer *layer              # a dense layer, or how an operation's output looks to the nodes around it: a wide, linear layer
+    Op *op                    # NULL: dense
+    Py_ssize_t index          # of the layer, or of the operation
+
+# What is done at the end of the way, on columns.
+cdef struct Output:
+    Py_ssize_t units
+    int activation            # behind an operation; of a dense layer, its own
+    bint rowwise
+    bint reads_input
+    bint columns              # deltas stay columns (a narrow last layer)
+    Matrix z
+    Matrix a
+    Matrix d                  # where the first deltas go
+
 # What a layer of a training in bfloat16 has beside its float32 matrices (reduced.pyx); offsets and strides in pairs, each in the
 # place of a float. `on` is a function of the layer's shape alone.
 cdef struct Reduced:
@@ -73,10 +134,12 @@ cdef struct Reduced:
     Py_ssize_t weights        # copies of the weights: (pairs of inputs x panel) of each panel, and
     Py_ssize_t transposed     # (pairs of units x panel) of each panel of inputs; -1 in the first layer
 
-# One job of the tile phase: rows [begin, end) of a panel of a wide layer, or a panel of columns of a narrow one.
+# One job of the tile phase: rows [begin, end) of a panel of a wide layer, a panel of columns of a narrow one, or a vector of an
+# operation.
 cdef struct Tile:
-    Py_ssize_t layer
-    Py_ssize_t panel
+    Py_ssize_t layer          # -1: of an operation
+    Py_ssize_t op
+    Py_ssize_t panel          # of an operation's vector: which
     Py_ssize_t begin
     Py_ssize_t end
     # its parameters: `runs` runs of `length` elements, the first at `place`, each `stride` after the one before
@@ -89,6 +152,14 @@ cdef struct Plan:
     const fnn_kernels *kernels
     Py_ssize_t layers
     Layer *layer
+    Py_ssize_t ops
+    Op *op
+    Py_ssize_t nodes
+    Node *node
+    Py_ssize_t coupled        # operations that couple a batch's rows
+    Py_ssize_t lowest         # the first node with parameters: no deltas are needed below it
+    Matrix x                  # the rows of a batch
+    Output output
     Py_ssize_t tiles
     Tile *tile
     Py_ssize_t parameters     # elements of one parameter buffer (weights, or one optimizer slot)
@@ -98,6 +169,7 @@ cdef struct Plan:
     const fnn_bf16_kernels *bf16  # trained in bfloat16; else NULL
     Reduced *reduced          # a training's, if it is in bfloat16; else NULL
     double operations         # floating-point operations of the three products, a row
+    double *constants         # where the next operation's go
 
 # What a step computes at the output, in columns: the loss first, then the metrics.
 cdef struct Objective:
@@ -114,7 +186,17 @@ cdef struct Source:
     const void *y
     const void *weight
     const int64_t *order      # row of the data at each place of the epoch; NULL: as they come
+    uint64_t key              # of random numbers in training, besides
+    int64_t epoch             # the network's lifetime epoch and the place in it
     Py_ssize_t rows
+
+# What a rows phase does: nodes [first, last) forward; at the end of them all also the output, the loss and the first deltas; and nodes
+# back to `until` backward, from `back` on.
+cdef struct Stretch:
+    Py_ssize_t first
+    Py_ssize_t last
+    Py_ssize_t back
+    Py_ssize_t until
 
 # The rest of a workspace, in elements: columns for y, weights, deltas and values, each of `capacity` rows.
 cdef struct Space:
@@ -142,6 +224,14 @@ cdef struct Optimizer:
     int slots
     double hyper[FNN_HYPER_MAX]
     Decay decay[2]
+
+cdef inline Stretch whole_way(const Plan *plan) noexcept nogil:
+    # from the input to the output and back
+    cdef Stretch s
+    s.first = s.until = 0
+    s.last = plan.nodes
+    s.back = plan.nodes - 1
+    return s
 
 cdef inline Py_ssize_t panel_count(Py_ssize_t columns, const fnn_kernels *k) noexcept nogil:
     cdef Py_ssize_t lanes = <Py_ssize_t>k.lanes, widest = <Py_ssize_t>k.panel_vectors

@@ -90,7 +90,6 @@ cdef Py_ssize_t lay_out_reduced(Plan *plan, Py_ssize_t capacity, Py_ssize_t at) 
         if not r.on:
             continue
         found = True
-        layer.transposed = -1
         r.x = place(&at, capacity, pairs(layer.inputs))
         r.across = place(&at, layer.inputs + 1, pairs(capacity))
         r.d = place(&at, capacity, pairs(layer.units))
@@ -98,7 +97,8 @@ cdef Py_ssize_t lay_out_reduced(Plan *plan, Py_ssize_t capacity, Py_ssize_t at) 
         r.weights = at
         at = round_up(at + pairs(layer.inputs) * round_up(layer.units, lanes), COLUMN_ALIGN)
         r.transposed = -1
-        if i > 0:
+        if layer.transposed >= 0:
+            layer.transposed = -1
             r.transposed = at
             at = round_up(at + pairs(layer.units) * round_up(layer.inputs, lanes), COLUMN_ALIGN)
     if not found:
@@ -194,10 +194,10 @@ cdef void reduced_forward(const Plan *plan, Py_ssize_t i, const float *weights, 
     activate(plan.kernels, layer, out, ld, z, work + layer.a.offset + begin * layer.a.row, rows, finish, scratch)
 
 
-cdef void reduced_backward(const Plan *plan, Py_ssize_t i, float *work, Py_ssize_t begin, Py_ssize_t rows, float *scratch) noexcept nogil:
+cdef void reduced_backward(const Plan *plan, Py_ssize_t i, const Layer *below, float *work, Py_ssize_t begin, Py_ssize_t rows,
+                           float *scratch) noexcept nogil:
     """Rows of the layer below's d (OUT, float32) from this layer's d, as ``layer_backward``; the layer below is wide."""
     cdef const Layer *layer = &plan.layer[i]
-    cdef const Layer *below = &plan.layer[i - 1]
     cdef const Reduced *r = &plan.reduced[i]
     cdef const fnn_pair *d = <const fnn_pair *>work + r.d.offset + begin * r.d.row
     cdef float *out = work + below.d.offset + begin * below.d.row

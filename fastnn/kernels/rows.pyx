@@ -6,81 +6,99 @@ from libc.stdint cimport int64_t
 
 from fastnn.kernels.csrc cimport FNN_ACTIVATION_linear, fnn_kernels
 from fastnn.kernels.dense cimport layer_backward, layer_forward
-from fastnn.kernels.plan cimport Layer, Objective, Plan, Source, Space
+from fastnn.kernels.operations cimport Draw, operation_backward, operation_forward
+from fastnn.kernels.plan cimport Matrix, Node, Objective, Output, Plan, Source, Space, Stretch
 from fastnn.kernels.reduced cimport reduced_backward, reduced_deltas, reduced_forward, reduced_gather, reduced_input
 from fastnn.kernels.runtime cimport real
 
 
 cdef int rows_pass(const Plan *plan, const Space *space, const Objective *objective, real *work, const real *weights,
                    const real *transposed, const Source *source, Py_ssize_t start, Py_ssize_t begin, Py_ssize_t rows,
-                   Py_ssize_t value_at, double scale, bint train, int thread) noexcept nogil:
+                   Py_ssize_t value_at, double scale, bint train, const Stretch *stretch, int thread) noexcept nogil:
     """`rows` rows of the source from place `start` of the epoch on, through workspace rows from `begin` on.
 
-    Leaves the row values (loss, metrics) at `value_at` and, if `train`, the deltas of all layers. Returns what was not finite:
-    1 x, 2 y, 4 weight.
+    A stretch that ends at the output leaves the row values (loss, metrics) at `value_at` and, if `train`, deltas. Returns what was
+    not finite: 1 x, 2 y, 4 weight.
     """
-    cdef const fnn_kernels *k = plan.kernels
     cdef real *scratch = work + space.scratch + thread * space.scratch_size
     cdef Py_ssize_t done = 0, n, i
     cdef int bad = 0
-    if real is float:
-        if train and plan.reduced != NULL:
-            return reduced_pass(plan, space, objective, work, weights, transposed, source, start, begin, rows, value_at, scale, thread)
+    cdef Draw draw
+    draw.train = train
+    draw.key = source.key
+    draw.epoch = source.epoch
     while done < rows:
         n = min(space.strip, rows - done)
-        bad |= gather_rows(plan, space, objective, work, source, start + done, begin + done, n)
-        for i in range(plan.layers):
-            layer_forward(k, &plan.layer[i], weights, work, begin + done, n, scratch)
-        output_pass(plan, space, objective, work, source.weight != NULL, begin + done, n, value_at + done, scale, train)
+        draw.place = start + done
+        if stretch.first == 0:
+            bad |= gather_rows(plan, space, objective, work, source, start + done, begin + done, n, train)
+        for i in range(stretch.first, stretch.last):
+            node_forward(plan, space, i, weights, work, begin + done, n, &draw, scratch)
+        if stretch.last == plan.nodes:
+            output_pass(plan, space, objective, work, source.weight != NULL, begin + done, n, value_at + done, scale, train)
         if train:
-            for i in range(plan.layers - 1, 0, -1):
-                layer_backward(k, &plan.layer[i], &plan.layer[i - 1], weights, transposed, work, begin + done, n, scratch)
+            for i in range(stretch.back, stretch.until - 1, -1):
+                node_backward(plan, i, weights, transposed, work, begin + done, n, scratch)
         done += n
     return bad
 
 
-cdef int reduced_pass(const Plan *plan, const Space *space, const Objective *objective, float *work, const float *weights,
-                      const float *transposed, const Source *source, Py_ssize_t start, Py_ssize_t begin, Py_ssize_t rows,
-                      Py_ssize_t value_at, double scale, int thread) noexcept nogil:
-    """The same in a training in bfloat16: layers whose products are reduced, and the others, each by its own routine."""
-    cdef const fnn_kernels *k = plan.kernels
-    cdef float *scratch = work + space.scratch + thread * space.scratch_size
-    cdef Py_ssize_t done = 0, n, i
-    cdef int bad = 0
-    while done < rows:
-        n = min(space.strip, rows - done)
-        if plan.reduced[0].on:
-            bad |= reduced_gather(plan, work, source, start + done, begin + done, n)
-            bad |= gather_targets(space, objective, work, source, start + done, begin + done, n, k)
-        else:
-            bad |= gather_rows(plan, space, objective, work, source, start + done, begin + done, n)
-        for i in range(plan.layers):
-            if plan.reduced[i].on:
-                if i > 0:
-                    reduced_input(plan, i, work, begin + done, n)
-                reduced_forward(plan, i, weights, work, begin + done, n, scratch)
-            else:
-                layer_forward(k, &plan.layer[i], weights, work, begin + done, n, scratch)
-        output_pass(plan, space, objective, work, source.weight != NULL, begin + done, n, value_at + done, scale, True)
-        for i in range(plan.layers - 1, -1, -1):
-            if plan.reduced[i].on:
-                reduced_deltas(plan, i, work, begin + done, n)
-                if i > 0:
-                    reduced_backward(plan, i, work, begin + done, n, scratch)
-            elif i > 0:
-                layer_backward(k, &plan.layer[i], &plan.layer[i - 1], weights, transposed, work, begin + done, n, scratch)
-        done += n
-    return bad
+cdef inline bint reduced(const Plan *plan, const Node *node, bint train) noexcept nogil:
+    # whether a node is a dense layer whose products are in bfloat16
+    return train and plan.reduced != NULL and node.op == NULL and plan.reduced[node.index].on
+
+
+cdef inline void node_forward(const Plan *plan, const Space *space, Py_ssize_t i, const real *weights, real *work, Py_ssize_t begin,
+                              Py_ssize_t rows, const Draw *draw, real *scratch) noexcept nogil:
+    """Rows of what node i gives, from what the one before it gave."""
+    cdef const Node *node = &plan.node[i]
+    cdef const Matrix *into
+    if node.op != NULL:
+        operation_forward(plan, space, node, weights, work, begin, rows, draw, scratch)
+        return
+    if real is float:
+        if reduced(plan, node, draw.train):
+            if i > 0:
+                reduced_input(plan, node.index, work, begin, rows)
+            reduced_forward(plan, node.index, weights, work, begin, rows, scratch)
+            return
+    layer_forward(plan.kernels, node.layer, weights, work, begin, rows, scratch)
+    if i + 1 < plan.nodes and plan.node[i + 1].op != NULL and plan.node[i + 1].op.copied:
+        into = &plan.node[i + 1].op.x
+        plan.kernels.transpose(node.layer.units, rows, work + node.layer.a.offset + begin, node.layer.a.step,
+                               work + into.offset + begin * into.row, into.row)
+
+
+cdef inline void node_backward(const Plan *plan, Py_ssize_t i, const real *weights, const real *transposed, real *work, Py_ssize_t begin,
+                               Py_ssize_t rows, real *scratch) noexcept nogil:
+    """Rows of the deltas below node i, from its own."""
+    cdef const Node *node = &plan.node[i]
+    if real is float:
+        if reduced(plan, node, True):
+            reduced_deltas(plan, node.index, work, begin, rows)
+            if i > plan.lowest:
+                reduced_backward(plan, node.index, plan.node[i - 1].layer, work, begin, rows, scratch)
+            return
+    if i <= plan.lowest:
+        return
+    if node.op != NULL:
+        operation_backward(plan, node, plan.node[i - 1].layer, weights, work, begin, rows, scratch)
+    else:
+        layer_backward(plan.kernels, node.layer, plan.node[i - 1].layer, weights, transposed, work, begin, rows, scratch)
 
 
 cdef inline int gather_rows(const Plan *plan, const Space *space, const Objective *objective, real *work, const Source *source,
-                            Py_ssize_t start, Py_ssize_t begin, Py_ssize_t n) noexcept nogil:
+                            Py_ssize_t start, Py_ssize_t begin, Py_ssize_t n, bint train) noexcept nogil:
     cdef const fnn_kernels *k = plan.kernels
     cdef const int64_t *order = source.order + start if source.order != NULL else NULL
     cdef Py_ssize_t offset = 0 if source.order != NULL else start
-    cdef const Layer *first = &plan.layer[0]
-    cdef int bad = k.gather(n, plan.inputs, order, <const real *>source.x + offset * plan.inputs, plan.inputs,
-                            work + first.x.offset + begin * first.x.row, first.x.row)
+    cdef int bad
+    if real is float:
+        if reduced(plan, &plan.node[0], train):
+            bad = reduced_gather(plan, work, source, start, begin, n)
+            return bad | gather_targets(space, objective, work, source, start, begin, n, k)
+    bad = k.gather(n, plan.inputs, order, <const real *>source.x + offset * plan.inputs, plan.inputs,
+                   work + plan.x.offset + begin * plan.x.row, plan.x.row)
     return bad | gather_targets(space, objective, work, source, start, begin, n, k)
 
 
@@ -100,15 +118,18 @@ cdef void output_pass(const Plan *plan, const Space *space, const Objective *obj
                       Py_ssize_t begin, Py_ssize_t n, Py_ssize_t value_at, double scale, bint train) noexcept nogil:
     """The last activation, loss, metrics and first delta of rows [begin, begin + n), all on columns."""
     cdef const fnn_kernels *k = plan.kernels
-    cdef const Layer *last = &plan.layer[plan.layers - 1]
+    cdef const Output *last = &plan.output
+    cdef const Node *node = &plan.node[plan.nodes - 1]
     cdef real *z = work + last.z.offset + begin
     cdef real *out = work + last.a.offset + begin
     cdef real *y = work + space.y + begin
     cdef real *value = work + space.values + value_at
-    # a narrow layer's deltas are columns for good; a wide one's are turned into rows below
-    cdef real *delta = work + (last.d.offset if last.narrow else space.delta) + begin
+    # a narrow layer's deltas are columns for good; others are turned into rows below
+    cdef real *delta = work + (last.d.offset if last.columns else space.delta) + begin
     cdef Py_ssize_t ld = space.capacity
     cdef int i
+    if node.op != NULL:
+        k.transpose(n, last.units, work + node.layer.a.offset + begin * node.layer.a.row, node.layer.a.row, z, ld)
     if not objective.fused and (last.activation != FNN_ACTIVATION_linear):
         k.activation_forward[last.activation](last.units, n, z, ld, out, ld)
     k.loss[objective.loss](n, last.units, out, ld, y, ld, work + space.weight + begin if weighted else NULL, scale,
@@ -118,9 +139,19 @@ cdef void output_pass(const Plan *plan, const Space *space, const Objective *obj
             k.loss[objective.metric[i]](n, last.units, out, ld, y, ld, NULL, 1.0, NULL, ld, value + i * space.value_rows)
         else:
             k.metric[objective.metric[i]](n, last.units, out, ld, y, ld, value + i * space.value_rows)
-    if not train:
-        return
-    if not objective.fused and (last.activation != FNN_ACTIVATION_linear):
-        k.activation_backward[last.activation](last.units, n, z if last.reads_input else out, ld, delta, ld)
-    if not last.narrow:
+    if train:
+        first_deltas(plan, space, work, objective.fused, begin, n)
+
+
+cdef void first_deltas(const Plan *plan, const Space *space, real *work, bint fused, Py_ssize_t begin, Py_ssize_t n) noexcept nogil:
+    """The last node's deltas of rows [begin, begin + n), from the columns of the gradient with respect to the output; fused: to what
+    comes before its activation."""
+    cdef const fnn_kernels *k = plan.kernels
+    cdef const Output *last = &plan.output
+    cdef real *delta = work + (last.d.offset if last.columns else space.delta) + begin
+    cdef Py_ssize_t ld = space.capacity
+    if not fused and (last.activation != FNN_ACTIVATION_linear):
+        k.activation_backward[last.activation](last.units, n, work + (last.z.offset if last.reads_input else last.a.offset) + begin, ld,
+                                               delta, ld)
+    if not last.columns:
         k.transpose(last.units, n, delta, ld, work + last.d.offset + begin * last.d.row, last.d.row)

@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_barrier, fnn_tiny
-from fastnn.kernels.plan cimport MAX_COLUMNS, MAX_PHASES, Objective, Optimizer, PhaseKind, Plan, Source, Space
+from fastnn.kernels.plan cimport MAX_COLUMNS, MAX_PHASES, Objective, Optimizer, PhaseKind, Plan, Source, Space, Stretch
 
 cdef enum Action:
     ACTION_TRAIN
@@ -65,6 +65,7 @@ cdef struct Run:
     double *processor         # seconds that each thread had the processor in this call
     int team
     PhaseKind phase[MAX_PHASES]  # of a training step; an evaluation is one PHASE_ROWS
+    Stretch stretch[MAX_PHASES]  # of rows phases; of PHASE_MOMENTS and PHASE_SLOPES: the operation's node is `first`
     int phases
     TinyKind tiny             # how one thread trains
     fnn_tiny tiny_network

@@ -200,6 +200,7 @@ cdef int decide(Run *run) noexcept nogil:
         return 0
     if not run.begun:
         run.begun = True
+        run.train.epoch = run.lifetime
         memset(run.lanes, 0, 16 * run.objective.columns * sizeof(double))
         if run.order != NULL:
             draw_order(run)

@@ -7,6 +7,7 @@ from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport fnn_kernels
 from fastnn.kernels.dense cimport narrow_gradient, refresh_transposed, wide_gradient
+from fastnn.kernels.operations cimport operation_gradient
 from fastnn.kernels.plan cimport SUM_ROWS, Layer, Optimizer, Plan, Space, Tile
 from fastnn.kernels.reduced cimport reduced_gradient, reduced_refresh
 from fastnn.kernels.runtime cimport real
@@ -15,6 +16,9 @@ from fastnn.kernels.runtime cimport real
 cdef void tile_gradient(const Plan *plan, const Tile *tile, const real *work, Py_ssize_t begin, Py_ssize_t rows, real *gradient,
                         Py_ssize_t stride, bint add) noexcept nogil:
     cdef const Layer *layer = &plan.layer[tile.layer]
+    if tile.layer < 0:
+        operation_gradient(plan, tile, work, begin, rows, gradient, add)
+        return
     if real is float:
         if plan.reduced != NULL and plan.reduced[tile.layer].on:
             reduced_gradient(plan, tile, work, begin, rows, gradient, add)
@@ -62,6 +66,8 @@ cdef void tiles_pass(const Plan *plan, const Space *space, const Optimizer *opti
                 for b in range(1, blocks):
                     k.accumulate(n, work + space.partials + b * plan.parameters + at, g)
             k.optimizer[optimizer.kind](n, g, parameters + at, parameters + plan.parameters + at, parameters + 2 * plan.parameters + at, h)
+        if tile.layer < 0:
+            continue
         if plan.layer[tile.layer].transposed >= 0:
             refresh_transposed(k, &plan.layer[tile.layer], parameters, transposed, tile.panel, tile.begin, tile.end)
         if real is float:

@@ -34,9 +34,9 @@ cdef enum:
 cdef bint starts_tiny(const Plan *plan, const Space *space, Py_ssize_t batch) noexcept nogil:
     """Whether the first layer can read its rows where the data lies."""
     cdef const Layer *first = &plan.layer[0]
-    return (plan.reduced == NULL and plan.layers > 1 and not first.narrow and first.panels == 1 and first.panel.vectors <= FNN_TINY_VECTORS
-            and not first.rowwise and not first.reads_input and first.inputs <= TINY_INPUTS and batch <= SUM_ROWS
-            and batch <= space.strip)
+    return (plan.reduced == NULL and plan.ops == 0 and plan.layers > 1 and not first.narrow and first.panels == 1
+            and first.panel.vectors <= FNN_TINY_VECTORS and not first.rowwise and not first.reads_input
+            and first.inputs <= TINY_INPUTS and batch <= SUM_ROWS and batch <= space.strip)
 
 
 cdef TinyKind tiny_kind(const Plan *plan, const Space *space, Py_ssize_t batch) noexcept nogil:

@@ -14,7 +14,6 @@ from fastnn.kernels.network cimport Network, State
 from fastnn.kernels.pace cimport Pace, choose, record, slice_seconds, start_pace
 from fastnn.kernels.plan cimport (
     COLUMN_ALIGN,
-    PHASE_ROWS,
     PHASE_ROWS_SUMS,
     PHASE_SUMS_TILES,
     PHASE_TILES,
@@ -22,6 +21,7 @@ from fastnn.kernels.plan cimport (
     Source,
     round_up,
 )
+from fastnn.kernels.planning cimport rows_phases
 from fastnn.kernels.runtime cimport clock
 from fastnn.kernels.schedule cimport STATUS_BAD_DATA, STATUS_DIVERGED, STATUS_RUNNING, STATUS_STOPPED, TINY_FUSED, Run, means, start_call
 from fastnn.kernels.threads cimport threads_are_set, threads_for
@@ -114,12 +114,14 @@ cdef class Training:
         rows = run.train.rows
         run.batch = min(batch_size, rows)
         threads = threads_for(network.plan.operations * run.batch * STEP_ADVANTAGE, (run.batch + 15) // 16, num_threads)
-        if run.batch > SUM_ROWS:
+        if run.batch > SUM_ROWS and network.plan.coupled == 0:
             blocks = (run.batch + SUM_ROWS - 1) // SUM_ROWS
             sums = blocks >= BLOCKS_A_THREAD * threads and blocks * network.plan.parameters * network.itemsize <= PARTIALS_BYTES
-        run.phase[0] = PHASE_ROWS_SUMS if sums else PHASE_ROWS
-        run.phase[1] = PHASE_SUMS_TILES if sums else PHASE_TILES
-        run.phases = 2
+        run.phases = rows_phases(&network.plan, run.phase, run.stretch)
+        if sums:
+            run.phase[0] = PHASE_ROWS_SUMS
+        run.phase[run.phases] = PHASE_SUMS_TILES if sums else PHASE_TILES
+        run.phases += 1
         run.block = 0
         if validation is not None:
             run.block = min(<Py_ssize_t>SUM_ROWS, round_up((run.validation.rows + threads - 1) // threads, COLUMN_ALIGN))
@@ -146,7 +148,7 @@ cdef class Training:
         run.parameters = self.state.arena.base
         run.bad = &self.bad[0]
         run.processor = &self.processor[0]
-        run.seed = <uint64_t>(int(seed) & 0xFFFFFFFFFFFFFFFF)
+        run.seed = run.train.key = <uint64_t>(int(seed) & 0xFFFFFFFFFFFFFFFF)
         start_pace(&self.pace, threads, num_threads > 0 or threads_are_set(), network.plan.operations * run.batch,
                    3.0 * run.batch, clock())
         run.epochs = epochs

@@ -6,6 +6,7 @@ from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport FNN_WORDS_MAX
 from fastnn.kernels.forward cimport Forward, Stage
+from fastnn.kernels.plan cimport OP_BATCH_NORM, OP_LAYER_NORM, Op
 
 
 cdef inline uint32_t rounded(float value) noexcept nogil:
@@ -44,14 +45,39 @@ cdef inline uint32_t *word_at(Forward f, const Stage *s, float *weights, Py_ssiz
     return <uint32_t *>(weights + s.place) + at * lanes + j % lanes
 
 
+cdef int vectors(Forward f, Py_ssize_t i, list arrays, Py_ssize_t at, float *weights, bint pack) except -1:
+    # the vectors of an operation, in float32, between arrays[at:] and weights; returns how many are used
+    cdef const Op *op = &f.plan.op[i]
+    cdef Py_ssize_t v, j, found = 0
+    cdef float[::1] vector
+    for v in range(op.vectors):
+        if not op.used[v]:
+            if pack and (op.kind == OP_LAYER_NORM or op.kind == OP_BATCH_NORM) and v == 0:
+                for j in range(op.units):
+                    weights[f.between[i].place + j] = 1
+            continue
+        vector = arrays[at + found]
+        found += 1
+        for j in range(op.units):
+            if pack:
+                weights[f.between[i].place + v * op.stride + j] = vector[j]
+            else:
+                vector[j] = weights[f.between[i].place + v * op.stride + j]
+    return found
+
+
 cdef int pack_words(Forward f, list arrays, float *weights) except -1:
     """weights (OUT) from the kernels and biases of a network. A narrow layer's few weights are rounded, but not packed in words."""
-    cdef Py_ssize_t i, j, p, at = 0, lanes = <Py_ssize_t>f.plan.kernels.lanes
+    cdef Py_ssize_t i, j, n, p, at = 0, lanes = <Py_ssize_t>f.plan.kernels.lanes
     cdef const float[:, ::1] kernel
     cdef const float[::1] bias
     cdef Stage *s
     cdef uint32_t bits
-    for i in range(f.plan.layers):
+    for n in range(f.plan.nodes):
+        i = f.plan.node[n].index
+        if f.plan.node[n].op != NULL:
+            at += vectors(f, i, arrays, at, weights, True)
+            continue
         s = &f.stage[i]
         kernel = arrays[at]
         bias = arrays[at + 1] if s.layer.bias else np.zeros(s.layer.units, np.float32)
@@ -69,11 +95,15 @@ cdef int pack_words(Forward f, list arrays, float *weights) except -1:
 
 cdef int unpack_words(Forward f, list arrays, float *weights) except -1:
     """Kernels and biases (OUT: arrays) from what pack_words made."""
-    cdef Py_ssize_t i, j, p, at = 0, lanes = <Py_ssize_t>f.plan.kernels.lanes
+    cdef Py_ssize_t i, j, n, p, at = 0, lanes = <Py_ssize_t>f.plan.kernels.lanes
     cdef uint32_t[:, ::1] kernel
     cdef float[::1] bias
     cdef Stage *s
-    for i in range(f.plan.layers):
+    for n in range(f.plan.nodes):
+        i = f.plan.node[n].index
+        if f.plan.node[n].op != NULL:
+            at += vectors(f, i, arrays, at, weights, False)
+            continue
         s = &f.stage[i]
         kernel = arrays[at].view(np.uint32)
         bias = arrays[at + 1] if s.layer.bias else np.zeros(s.layer.units, np.float32)

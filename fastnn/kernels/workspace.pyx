@@ -2,7 +2,24 @@
 from libc.string cimport memcpy
 
 from fastnn.kernels.memory cimport Arena
-from fastnn.kernels.plan cimport COLUMN_ALIGN, TILE_BLOCK, Layer, Matrix, Plan, Reduced, round_up
+from fastnn.kernels.operations cimport only_in_training
+from fastnn.kernels.plan cimport (
+    COLUMN_ALIGN,
+    OP_BATCH_NORM,
+    OP_LAYER_NORM,
+    OP_PRELU,
+    OP_SPLIT,
+    TILE_BLOCK,
+    Layer,
+    Matrix,
+    Node,
+    Op,
+    Output,
+    Plan,
+    Reduced,
+    round_up,
+)
+from fastnn.kernels.planning cimport link_nodes
 from fastnn.kernels.reduced cimport lay_out_reduced, set_reduced_ones
 
 cdef enum:
@@ -10,6 +27,7 @@ cdef enum:
     STRIP_ROWS = 48
     # Every strip reads all weights, and AMX multiplies faster than the third-level cache delivers; a multiple of all tiles' heights.
     REDUCED_STRIP_ROWS = 192
+    MOMENTS = 6               # vectors of an OP_BATCH_NORM
 
 
 cdef Py_ssize_t leading_dimension(Py_ssize_t columns, Py_ssize_t itemsize) noexcept:
@@ -30,12 +48,18 @@ cdef class Workspace:
         """Sizes first, then one allocation: room for `rows` rows, `columns` values of `value_rows` rows, `blocks` partial gradients."""
         cdef Py_ssize_t i, at = 0, ld, capacity, deepest = 0, row_size = 0, itemsize = <Py_ssize_t>plan.kernels.itemsize
         cdef Layer *layer
+        cdef Op *op
         cdef Matrix x
         cdef bint columns_major
         self.plan = plan[0]
-        self.tables = Arena(self.plan.layers * sizeof(Layer))
-        memcpy(self.tables.base, plan.layer, self.plan.layers * sizeof(Layer))
+        self.tables = Arena((plan.layers + plan.ops) * sizeof(Layer) + plan.ops * sizeof(Op) + plan.nodes * sizeof(Node))
         self.plan.layer = <Layer *>self.tables.base
+        self.plan.op = <Op *>&self.plan.layer[plan.layers + plan.ops]
+        self.plan.node = <Node *>&self.plan.op[plan.ops]
+        memcpy(self.plan.layer, plan.layer, (plan.layers + plan.ops) * sizeof(Layer))
+        memcpy(self.plan.op, plan.op, plan.ops * sizeof(Op))
+        memcpy(self.plan.node, plan.node, plan.nodes * sizeof(Node))
+        link_nodes(&self.plan)
         self.plan.reduced = NULL
         if train and self.plan.bf16 != NULL:
             self.reduced_tables = Arena(self.plan.layers * sizeof(Reduced))
@@ -46,9 +70,16 @@ cdef class Workspace:
         ld = leading_dimension(self.plan.inputs, itemsize)
         x = [at, ld, 1]
         at += capacity * ld
+        self.plan.x = x
         row_size = ld
-        for i in range(self.plan.layers):
-            layer = &self.plan.layer[i]
+        for i in range(self.plan.nodes):
+            layer = self.plan.node[i].layer
+            op = self.plan.node[i].op
+            if op != NULL:
+                at = self.lay_out_operation(op, layer, x, at, train)
+                row_size += 3 * leading_dimension(op.units, itemsize)
+                x = layer.a
+                continue
             layer.x = x
             layer.rows_x.offset = -1
             columns_major = layer.narrow or layer.last
@@ -68,6 +99,7 @@ cdef class Workspace:
             row_size += 2 * ld
             deepest = max(deepest, layer.units, layer.inputs)
             x = layer.a
+        at = self.lay_out_output(at)
         self.space.y = at
         at += capacity * targets
         self.space.weight = at
@@ -83,7 +115,7 @@ cdef class Workspace:
         self.space.strip = min(self.space.strip, capacity)
         self.space.scratch = at
         self.space.scratch_size = round_up(max(
-            2 * deepest * COLUMN_ALIGN, self.space.strip * COLUMN_ALIGN,
+            2 * deepest * COLUMN_ALIGN + self.space.strip * COLUMN_ALIGN,
             TILE_BLOCK * <Py_ssize_t>(self.plan.kernels.lanes * self.plan.kernels.panel_vectors)), 64) + 64
         at += self.threads * self.space.scratch_size
         self.space.partials = at
@@ -96,14 +128,62 @@ cdef class Workspace:
         if at < 0 or at > (<Py_ssize_t>1 << 46):
             raise MemoryError("the network and this batch size need more memory than can be addressed")
         self.arena = Arena(at * itemsize)
-        for i in range(self.plan.layers):
-            layer = &self.plan.layer[i]
-            self.set_ones(layer.x, layer.inputs)
+        self.set_ones(self.plan.x, self.plan.inputs)
+        for i in range(self.plan.nodes):
+            layer = self.plan.node[i].layer
+            if i + 1 < self.plan.nodes:
+                self.set_ones(layer.a, layer.units)
+            if self.plan.node[i].op != NULL:
+                continue
             if layer.rows_x.offset >= 0:
                 self.set_ones(layer.rows_x, layer.inputs)
         if self.plan.reduced != NULL:
             set_reduced_ones(&self.plan, capacity, <float *>self.arena.base)
         return 0
+
+    cdef Py_ssize_t lay_out_operation(self, Op *op, Layer *layer, Matrix x, Py_ssize_t at, bint train) noexcept:
+        # its input x, its output, deltas and what it keeps for them; returns the place behind
+        cdef Py_ssize_t ld = leading_dimension(op.units, <Py_ssize_t>self.plan.kernels.itemsize), size = self.space.capacity * ld
+        op.copied = x.step != 1
+        op.x = x
+        if op.copied:
+            op.x = [at, ld, 1]
+            at += size
+        layer.a = op.x
+        if op.kind != OP_SPLIT:
+            layer.a = [at, ld, 1]
+            at += size
+        layer.z = layer.a
+        layer.d = [at, ld, 1]
+        op.m = [at, ld, 1]
+        if train:
+            at += size
+            op.m.offset = at
+        if (train and (only_in_training(op) or op.kind == OP_PRELU or op.kind == OP_BATCH_NORM)) or op.kind == OP_LAYER_NORM:
+            at += size
+        op.inverse = at
+        if op.kind == OP_LAYER_NORM:
+            at += self.space.capacity
+        op.moments = at
+        if train and op.kind == OP_BATCH_NORM:
+            at += MOMENTS * op.stride
+        return at
+
+    cdef Py_ssize_t lay_out_output(self, Py_ssize_t at) noexcept:
+        # the columns on which losses work: the last dense layer's own, or a copy of what an operation gives
+        cdef Node *node = &self.plan.node[self.plan.nodes - 1]
+        cdef Output *output = &self.plan.output
+        output.columns = node.layer.narrow
+        output.z = node.layer.z
+        output.a = node.layer.a
+        output.d = node.layer.d
+        if node.op != NULL:
+            output.z = output.a = [at, 1, self.space.capacity]
+            at += self.space.capacity * output.units
+            if output.reads_input:
+                output.a.offset = at
+                at += self.space.capacity * output.units
+        return at
 
     cdef set_ones(self, Matrix m, Py_ssize_t column):
         # what multiplies the bias; never written again

@@ -2,20 +2,68 @@
 
 from typing import Any
 
+from fastnn.layers.activation import Activation, PReLU, Softmax
+from fastnn.layers.chance import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
 from fastnn.layers.core import Dense, Input, InputLayer
 from fastnn.layers.layer import Layer
+from fastnn.layers.normalization import (
+    BatchNormalization,
+    LayerNormalization,
+    Normalization,
+    Rescaling,
+    RMSNormalization,
+)
+from fastnn.layers.structure import Flatten, Residual
 from fastnn.registry import Registry, serialize as _serialize
 
-__all__ = ["Dense", "Input", "InputLayer", "Layer", "deserialize", "serialize"]
+_CLASSES = (
+    Activation,
+    AlphaDropout,
+    BatchNormalization,
+    Dense,
+    Dropout,
+    Flatten,
+    GaussianDropout,
+    GaussianNoise,
+    InputLayer,
+    LayerNormalization,
+    Normalization,
+    PReLU,
+    RMSNormalization,
+    Rescaling,
+    Residual,
+    Softmax,
+)
+__all__ = [
+    "Activation",
+    "AlphaDropout",
+    "BatchNormalization",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
+    "Input",
+    "InputLayer",
+    "Layer",
+    "LayerNormalization",
+    "Normalization",
+    "PReLU",
+    "RMSNormalization",
+    "Rescaling",
+    "Residual",
+    "Softmax",
+    "deserialize",
+    "serialize",
+]
 
 LAYERS = Registry(
     "layer",
     "keras.layers",
-    {c.__name__: c for c in (Dense, InputLayer)},
-    later="""activation activityregularization add alphadropout average batchnormalization concatenate dropout
-    elu embedding flatten gaussiandropout gaussiannoise groupnormalization identity lambda layernormalization
-    leakyrelu multiply normalization permute
-    prelu relu repeatvector rescaling reshape rmsnormalization softmax subtract unitnormalization""",
+    {c.__name__: c for c in _CLASSES},
+    later="""activityregularization add average concatenate elu embedding groupnormalization
+    identity lambda leakyrelu multiply permute relu repeatvector reshape subtract
+    unitnormalization""",
 )
 
 

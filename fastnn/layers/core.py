@@ -182,11 +182,7 @@ quantization_config : None
         return self._kernel
 
     def check_input(self, input_shape):
-        if len(input_shape) != 2 or input_shape[-1] is None:
-            raise ValueError(
-                f"Layer {self.name!r} (Dense) takes rows of a known number of columns, shape (None, "
-                f"columns), but gets {input_shape}."
-            )
+        self.require_columns(input_shape)
         if self._kernel is not None and input_shape[-1] != self._kernel.shape[0]:
             raise ValueError(
                 f"Layer {self.name!r} takes {self._kernel.shape[0]} columns, but gets {input_shape[-1]}."

@@ -92,6 +92,20 @@ class Layer(Configured):
     def check_input(self, input_shape: Shape) -> None:
         """Raise ValueError where the layer cannot take inputs of this shape."""
 
+    def columns(self, input_shape: Shape) -> int:
+        """Return how many numbers a row of this shape has."""
+        if None in input_shape[1:]:
+            raise ValueError(f"Layer {self.name!r} gets rows of unknown shape {input_shape}.")
+        return math.prod(n for n in input_shape[1:] if n is not None)
+
+    def require_columns(self, input_shape: Shape) -> None:
+        """Raise where rows have no known number of columns."""
+        if len(input_shape) != 2 or input_shape[-1] is None:
+            raise ValueError(
+                f"Layer {self.name!r} ({type(self).__name__}) takes rows of a known number of columns, "
+                f"shape (None, columns), but gets {tuple(input_shape)}."
+            )
+
     def plan(self) -> list[tuple]:
         """Return the operations of the compiled network that the layer consists of."""
         raise NotImplementedError(

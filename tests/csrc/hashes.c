@@ -138,6 +138,43 @@ static void words(const fnn_kernels *k, const float *a, const float *b)
     free(c);
 }
 
+/* What stands between dense layers, on 13 rows of 37 columns. */
+static void between(const fnn_kernels *k, const char *a, const char *b, char *c)
+{
+    enum { ROWS = 13, COLUMNS = 37 };
+    const size_t s = k->itemsize;
+    const uint32_t stream[2] = {3, 4};
+    const double drop[4] = {0.3, 1.5, 0.25, -1};
+    fnn_pairwise *const pairwise[] = {k->add_rows, k->multiply_rows, k->prelu_forward, k->negative_part};
+    uint32_t words[4 * 16];
+    for (size_t i = 0; i < sizeof pairwise / sizeof *pairwise; i++) {
+        pairwise[i](ROWS, COLUMNS, a, 40, b, 48, c, 53);
+        add_columns(k, c, ROWS, COLUMNS, 53);
+    }
+    k->prelu_backward(ROWS, COLUMNS, a, 40, b, a + 900 * s, 40, c, 53);
+    add_columns(k, c, ROWS, COLUMNS, 53);
+    k->scale_columns(ROWS, COLUMNS, a, 40, b, NULL, c, 53);
+    add_columns(k, c, ROWS, COLUMNS, 53);
+    k->scale_columns(ROWS, COLUMNS, a, 40, b, b + 50 * s, c, 53);
+    add_columns(k, c, ROWS, COLUMNS, 53);
+    k->combine_columns(ROWS, COLUMNS, a, 40, b, a + 900 * s, 40, b + 50 * s, b + 100 * s, c, 53);
+    add_columns(k, c, ROWS, COLUMNS, 53);
+    k->column_sums(ROWS, COLUMNS, a, 40, NULL, 0, c, 0);
+    k->column_sums(ROWS, COLUMNS, a, 40, b, 40, c, 1);
+    add(c, COLUMNS * s);
+    for (int center = 0; center < 2; center++) {
+        k->normalize_rows(ROWS, COLUMNS, a, 40, 1e-3, center, c, 53, c + 2000 * s);
+        add_columns(k, c, ROWS, COLUMNS, 53);
+        k->normalize_rows_backward(ROWS, COLUMNS, c, 53, c + 2000 * s, center, b, 40, c + 1000 * s, 53);
+        add_columns(k, c + 1000 * s, ROWS, COLUMNS, 53);
+    }
+    k->drop(ROWS, COLUMNS, a, 40, c, 53, c + 1000 * s, 53, 5, 6, stream, drop, words);
+    add_columns(k, c, ROWS, COLUMNS, 53);
+    add_columns(k, c + 1000 * s, ROWS, COLUMNS, 53);
+    k->normals(ROWS, COLUMNS, c, 53, 5, 6, stream, 0.5, 2, words);
+    add_columns(k, c, ROWS, COLUMNS, 53);
+}
+
 static void all(const fnn_kernels *k)
 {
     const size_t s = k->itemsize;
@@ -217,6 +254,7 @@ static void all(const fnn_kernels *k)
                 add(k->isa, strlen(k->isa));
         }
     }
+    between(k, a, b, c);
     k->accumulate(37, a, c);
     add(c, 37 * s);
     k->sum_lanes(37, a, lanes16);
