@@ -4,6 +4,8 @@
 """
 
 import sys as _sys
+from functools import partial as _partial
+from typing import Any as _Any
 
 from fastnn import kernels  # first: it says what to do where nothing has been built
 from fastnn._version import __version__
@@ -20,13 +22,16 @@ from fastnn import (  # isort: skip
     models,
     optimizers,
     regularizers,
+    saving,
     utils,
+    vocabulary as _vocabulary,
 )
 from fastnn.callbacks import Callback
 from fastnn.errors import FormatError, TrainingWarning
 from fastnn.initializers import Initializer
 from fastnn.kernels.threads import get_num_threads, set_num_threads
 from fastnn.layers import Input, Layer
+from fastnn.layers.layer import KerasTensor
 from fastnn.losses import Loss
 from fastnn.metrics import Metric
 from fastnn.models import Model, Sequential
@@ -37,6 +42,7 @@ __all__ = [
     "FormatError",
     "Initializer",
     "Input",
+    "KerasTensor",
     "Layer",
     "Loss",
     "Metric",
@@ -59,6 +65,7 @@ __all__ = [
     "models",
     "optimizers",
     "regularizers",
+    "saving",
     "set_num_threads",
     "utils",
 ]
@@ -79,6 +86,13 @@ for _name in (
     "models",
     "optimizers",
     "regularizers",
+    "saving",
     "utils",
 ):
-    _sys.modules[f"{__name__}.keras.{_name}"] = _sys.modules[f"{__name__}.{_name}"]
+    _sys.modules[f"{__name__}.keras.{_name}"] = _module = _sys.modules[f"{__name__}.{_name}"]
+    # Of names that Keras has and fastnn has not, the error says why.
+    vars(_module)["__getattr__"] = _partial(_vocabulary.refuse, _module.__name__)
+
+
+def __getattr__(name: str) -> _Any:
+    _vocabulary.refuse(__name__, name)

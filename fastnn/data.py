@@ -16,6 +16,9 @@ from fastnn.errors import TrainingWarning, warn
 # Rows looked at together, so that a memory map is never read at once.
 _CHUNK = 65536
 
+# In the place of targets where there are none.
+NOTHING = np.empty((0, 0), np.float32)
+
 
 def rows(x: Any, argument: str, dtype: np.dtype, columns: int | None = None, layer: Any = None) -> np.ndarray:
     """Return features as an (N, columns) array of ``dtype``, C-contiguous and aligned.

@@ -22,10 +22,12 @@ __all__ = [
     "GlorotUniform",
     "HeNormal",
     "HeUniform",
+    "Identity",
     "Initializer",
     "LecunNormal",
     "LecunUniform",
     "Ones",
+    "Orthogonal",
     "RandomNormal",
     "RandomUniform",
     "TruncatedNormal",
@@ -84,6 +86,26 @@ class Constant(Initializer):
 
     def get_config(self):
         return {"value": self.value}
+
+
+class Identity(Initializer):
+    """``gain`` on the diagonal, 0 elsewhere; for kernels only.
+
+    Parameters
+    ----------
+    gain : float
+    """
+
+    def __init__(self, gain: float = 1.0):
+        self.gain = gain
+
+    def __call__(self, shape, dtype=None):
+        if len(shape) != 2:
+            raise ValueError(f"Identity is for matrices, but the weight has shape {tuple(shape)}.")
+        return (self.gain * np.eye(*shape)).astype(standard_dtype(dtype))
+
+    def get_config(self):
+        return {"gain": self.gain}
 
 
 class FromArray(Initializer):
@@ -268,6 +290,36 @@ LecunNormal = _named(
 )
 
 
+class Orthogonal(RandomInitializer):
+    """``gain`` times a matrix with orthonormal columns (rows, where it has fewer of these).
+
+    The Q of a QR decomposition of normal values, its columns' signs those of R's diagonal, which makes it
+    uniform over such matrices (Saxe, McClelland and Ganguli, 2014). More than two dimensions are taken as
+    (all but the last, last).
+
+    Parameters
+    ----------
+    gain : float
+    seed : int, optional
+        Without it, one of its own.
+    """
+
+    def __init__(self, gain: float = 1.0, seed: int | None = None):
+        super().__init__(seed)
+        self.gain = gain
+
+    def draw(self, rng, shape):
+        if len(shape) < 2:
+            raise ValueError(f"Orthogonal is for matrices, but the weight has shape {shape}.")
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
+        q = q * np.where(np.diag(r) < 0, -1.0, 1.0)
+        return self.gain * (q.T if rows < columns else q).reshape(shape)
+
+    def get_config(self):
+        return {**super().get_config(), "gain": self.gain}
+
+
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
     """Return (inputs of a unit, units fed by an input) of a weight's shape."""
     if len(shape) < 2:
@@ -294,9 +346,11 @@ _CLASSES = (
     GlorotUniform,
     HeNormal,
     HeUniform,
+    Identity,
     LecunNormal,
     LecunUniform,
     Ones,
+    Orthogonal,
     RandomNormal,
     RandomUniform,
     TruncatedNormal,
@@ -313,11 +367,14 @@ INITIALIZERS = Registry(
         "one": Ones,
         "normal": RandomNormal,
         "uniform": RandomUniform,
+        "IdentityInitializer": Identity,
+        "OrthogonalInitializer": Orthogonal,
     },
-    later="identity orthogonal Identity Orthogonal IdentityInitializer OrthogonalInitializer",
+    later="stft STFT STFTInitializer",
 )
-# Keras has each class under its snake_case name too.
+# Keras has each class under its snake_case name too, and two under a longer one.
 globals().update({snake_case(c.__name__): c for c in _CLASSES})
+IdentityInitializer, OrthogonalInitializer = Identity, Orthogonal
 
 
 def get(identifier: Any, argument: str = "initializer") -> Any:

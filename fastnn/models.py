@@ -2,26 +2,41 @@
 
 import math
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from fastnn import data, losses, metrics, optimizers, progress, seeds
-from fastnn.callbacks import CallbackList, EarlyStopping, check_callbacks
+from fastnn import (
+    class_weights,
+    cloning,
+    data,
+    judging,
+    losses,
+    metrics,
+    optimizers,
+    preparing,
+    progress,
+    seeds,
+)
+from fastnn.batch_loop import BatchFit
+from fastnn.batches import are_batches
+from fastnn.callbacks import Monitor, check_callbacks
+from fastnn.cloning import clone_model, model_from_json
 from fastnn.compiling import Compiled, Native
 from fastnn.engine import Engine
+from fastnn.frames import column_names, require_names
 from fastnn.history import History
-from fastnn.hooks import PREDICT_HOOKS
 from fastnn.inference import Predictor
 from fastnn.layers.layer import KerasTensor
+from fastnn.range_test import RangeTest, find_learning_rate
 from fastnn.stack import Stack
 from fastnn.summary import summary
-from fastnn.training_loop import BATCH_SIZE, Data, Fit, evaluate, settings, whole
+from fastnn.training_loop import BATCH_SIZE, Data, Fit, settings, steps as checked_steps, whole
 
-__all__ = ["Model", "Sequential"]
+__all__ = ["Model", "Sequential", "clone_model", "model_from_json"]
 
 
 class Model(Stack):
@@ -61,6 +76,8 @@ class Sequential(Model):
         Set by a callback, or from another thread, to end `fit`.
     seed : int
         Drawn when the model was made; shuffles follow it.
+    column_names : list of str or None
+        Of the data frame that the model was trained on; frames given later must have the same.
 
     Notes
     -----
@@ -75,6 +92,7 @@ class Sequential(Model):
         self.loss: Any = None
         self.history: History | None = None
         self.stop_training = self.stop_evaluating = self.stop_predicting = False
+        self.column_names: list[str] | None = None
         self._compiled: Compiled | None = None
         self._constants: tuple[tuple[Any, int], ...] = ()  # layers whose settings the network holds a copy of
         self._engine: Engine | None = None
@@ -212,24 +230,27 @@ class Sequential(Model):
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
-        class_weight: None = None,
+        class_weight: Any = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
-        steps_per_epoch: None = None,
-        validation_steps: None = None,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
         validation_batch_size: int | None = None,
-        validation_freq: int = 1,
+        validation_freq: Any = 1,
     ) -> History:
-        """Train the model.
+        """Train the model, from where it stands: the optimizer goes on with its state.
 
         Parameters
         ----------
-        x : array-like, (rows, columns)
-            A NumPy array, a list of rows, a data frame, or anything that converts to an array.
+        x : array-like, (rows, columns), or iterable of batches
+            A NumPy array or memory map, a list of rows, a data frame, or anything that converts to an array;
+            or batches, ``(x, y)`` or ``(x, y, sample_weight)``, each one step: a generator, a
+            `utils.PyDataset`, an object with ``__len__`` and ``__getitem__``, or another iterable.
         y : array-like, (rows,) or (rows, units)
-            Targets; class numbers for sparse_categorical_crossentropy.
+            Targets; class numbers for sparse_categorical_crossentropy. Not where ``x`` brings batches.
         batch_size : int, optional
             Rows of a step, 32 by default. The last batch of an epoch is smaller where they do not divide.
+            Ignored where ``x`` brings batches.
         epochs : int
             Number of the epoch to stop before.
         verbose : {"auto", 0, 1, 2}
@@ -239,18 +260,27 @@ class Sequential(Model):
         callbacks : list of Callback, optional
         validation_split : float
             Share of the rows, in [0, 1), to keep for validation: the last ones, before shuffling.
-        validation_data : tuple, optional
-            ``(x, y)`` or ``(x, y, sample_weight)``; overrides ``validation_split``.
+        validation_data : tuple or iterable of batches, optional
+            ``(x, y)`` or ``(x, y, sample_weight)``, or batches as for ``x``; overrides ``validation_split``.
         shuffle : bool
             Whether each epoch takes the rows in another order.
         sample_weight : array-like, (rows,), optional
             Factors of the rows' losses; the loss is their weighted sum divided by the number of rows.
+        class_weight : dict or "balanced", optional
+            Factors of the rows' losses by class number, 1 for classes that are not in it; the class is the
+            largest of several targets. "balanced" gives all classes the same sum of weights. Multiplied with
+            ``sample_weight``.
         initial_epoch : int
             Number of the epoch to start with.
+        steps_per_epoch : int, optional
+            Steps of an epoch; the next epoch goes on where it ended. Without ``batch_size``, the rows are
+            divided into so many batches. Needed for batches without end.
+        validation_steps : int, optional
+            Batches of ``validation_batch_size`` rows to validate on, the first ones; of an iterable, so many.
         validation_batch_size : int, optional
-            Matters only for callbacks that look at batches of the validation.
-        class_weight, steps_per_epoch, validation_steps, validation_freq
-            Not supported yet.
+            Rows of a batch for ``validation_steps``, and for callbacks that look at batches.
+        validation_freq : int or list of int
+            Validate after each so many epochs, or after these, counted from 1.
 
         Returns
         -------
@@ -272,46 +302,68 @@ class Sequential(Model):
             verbose,
             shuffle,
             initial_epoch,
+            steps_per_epoch,
             validation_batch_size,
-            {
-                "class_weight": (class_weight, None),
-                "steps_per_epoch": (steps_per_epoch, None),
-                "validation_steps": (validation_steps, None),
-                "validation_freq": (validation_freq, 1),
-            },
+            validation_steps,
+            validation_freq,
         )
+        weights = class_weights.check(class_weight)
         calls = check_callbacks(callbacks)
         for call in calls:
-            if isinstance(call, EarlyStopping):
+            if isinstance(call, Monitor):
                 call.direction(self)  # raises where that cannot be told
         with self._alone("fit"):
             self._refuse_frozen()
-            train = self._data(native, x, y, sample_weight)
+            if are_batches(x, y is None):
+                judging.require_alone(y, sample_weight, validation_split, weights)
+                batches, frames = preparing.batches(
+                    self, native, x, "x", chosen.steps, chosen.shuffle, class_weight=weights
+                )
+                rest = batches.epoch()
+                train = judging.first_of(rest, "x")
+                names = (frames and frames[0]) or self.column_names
+                kind: Any = partial(BatchFit, batches, rest)
+            else:
+                names = column_names(x) or self.column_names
+                train = self._data(native, x, y, sample_weight)
+                kind = Fit
             validation = None
             if validation_data is not None:
-                validation = self._validation(native, validation_data, train.x.shape[1])
+                columns = train.x.shape[1]
+                validation = preparing.validation(self, native, validation_data, columns, chosen, names)
             elif validation_split:
                 first, last = data.split(_share(validation_split), *train)
                 train, validation = Data(*first), Data(*last)
+            if weights is not None and kind is Fit:
+                weight = class_weights.sample_weight(weights, train.y, train.sample_weight)
+                train = train._replace(sample_weight=weight)
             if native.loss == "binary_crossentropy":
                 data.warn_outside_unit_interval(train.y, "y")
-            return Fit(self, self._ready(train.x.shape[1], True), train, validation, chosen, calls).run()
+            engine = self._ready(train.x.shape[1], True)
+            run = kind(self, engine, train, validation, chosen, calls)
+            self.column_names = names
+            return run.run()
 
     def train_on_batch(
         self,
         x: Any,
         y: Any = None,
         sample_weight: Any = None,
-        class_weight: None = None,
+        class_weight: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """Take one step on these rows; return their loss and metrics from before it, as `evaluate` does."""
+        """Take one step on these rows; return their loss and metrics from before it, as `evaluate` does.
+
+        ``sample_weight`` and ``class_weight`` are those of `fit`.
+        """
         native = self._native("train_on_batch")
-        if class_weight is not None:
-            raise NotImplementedError("train_on_batch: class_weight is not supported yet; leave it at None.")
+        weights = class_weights.check(class_weight)
         with self._alone("train_on_batch"):
             self._refuse_frozen()
             part = self._data(native, x, y, sample_weight)
+            if weights is not None:
+                weight = class_weights.sample_weight(weights, part.y, part.sample_weight)
+                part = part._replace(sample_weight=weight)
             engine = self._ready(part.x.shape[1], True)
             engine.begin()
             values = engine.step(part, self.seed)
@@ -327,7 +379,7 @@ class Sequential(Model):
         batch_size: int | None = None,
         verbose: Any = "auto",
         sample_weight: Any = None,
-        steps: None = None,
+        steps: int | None = None,
         callbacks: Any = None,
         return_dict: bool = False,
     ) -> Any:
@@ -336,13 +388,13 @@ class Sequential(Model):
         Parameters
         ----------
         x, y, sample_weight
-            As for `fit`.
+            As for `fit`; ``x`` may bring batches.
         batch_size : int, optional
-            Matters only for callbacks that look at batches.
+            Matters only for ``steps``, and for callbacks that look at batches.
         verbose : {"auto", 0, 1, 2}
             As for `fit`.
-        steps : None
-            Not supported yet.
+        steps : int, optional
+            Batches to look at, the first ones.
         callbacks : list of Callback, optional
         return_dict : bool
             Return a dict instead.
@@ -353,20 +405,17 @@ class Sequential(Model):
             The loss alone where there are no metrics, else loss and metrics in the order of `compile`.
         """
         native = self._native("evaluate")
-        size = whole(batch_size, "batch_size", 1, BATCH_SIZE)
-        level = progress.level(verbose)
-        if steps is not None:
-            raise NotImplementedError(f"evaluate: steps={steps!r} is not supported yet; leave it at None.")
-        part = self._data(native, x, y, sample_weight)
-        engine = self._ready(part.x.shape[1], True)
-        began = time.perf_counter()
-        calls = self._called(callbacks, len(part.x), size, level)
-        found = evaluate(engine, part, size, calls, self)
-        if not math.isfinite(found["loss"]):
-            part.require_finite()
-        if level:
-            bar = progress.Progress(level, 1, -(-len(part.x) // size))
-            bar.end(0, time.perf_counter() - began, dict(sorted(found.items())))
+        size = None if batch_size is None else whole(batch_size, "batch_size", 1, BATCH_SIZE)
+        level, count = progress.level(verbose), checked_steps(steps, "steps")
+        judge: Any
+        if are_batches(x, y is None):
+            judging.require_alone(y, sample_weight)
+            batches, _ = preparing.batches(self, native, x, "x", count)
+            judge = judging.OfBatches(self, batches, callbacks, level)
+        else:
+            part = self._data(native, x, y, sample_weight)
+            judge = judging.OfArrays(self, part, size, count, callbacks, level)
+        found = judge.evaluate()
         return _result(native, [found[key] for key in native.keys], return_dict)
 
     def test_on_batch(
@@ -385,41 +434,39 @@ class Sequential(Model):
         x: Any,
         batch_size: int | None = None,
         verbose: Any = "auto",
-        steps: None = None,
+        steps: int | None = None,
         callbacks: Any = None,
     ) -> np.ndarray:
         """Return the model's outputs for rows ``x``, shape (rows, units).
 
         Parameters
         ----------
-        x : array-like, (rows, columns)
-            NaN in a row gives NaN, in this row only.
+        x : array-like, (rows, columns), or iterable of batches
+            NaN in a row gives NaN, in this row only. Of batches ``(x, y)``, as `fit` takes them, x is used.
         batch_size : int, optional
-            Matters only for callbacks that look at batches; the result is the same.
+            Matters only for ``steps``, and for callbacks that look at batches; the result is the same.
         verbose : {"auto", 0, 1, 2}
             "auto" prints nothing, since predictions are fast and frequent; 1 and 2 print a line as Keras
             does.
-        steps : None
-            Not supported yet.
+        steps : int, optional
+            Batches to look at, the first ones.
         callbacks : list of Callback, optional
         """
-        rows = self._features(x, "x")
-        if batch_size is None and steps is None and callbacks is None and (verbose == "auto" or verbose == 0):
+        plain = batch_size is None and steps is None and callbacks is None and type(x) is np.ndarray
+        if plain and (verbose == "auto" or verbose == 0):
+            rows = self._features(x, "x")
             return self._ready(rows.shape[1]).net.predict(rows)
-        size = whole(batch_size, "batch_size", 1, BATCH_SIZE)
+        size = None if batch_size is None else whole(batch_size, "batch_size", 1, BATCH_SIZE)
         level = 0 if verbose == "auto" else progress.level(verbose)
-        if steps is not None:
-            raise NotImplementedError(f"predict: steps={steps!r} is not supported yet; leave it at None.")
-        engine = self._ready(rows.shape[1])
-        began = time.perf_counter()
-        calls = self._called(callbacks, len(rows), size, level)
-        if calls is not None and calls.overridden(*PREDICT_HOOKS):
-            out = self._predict_batches(engine, rows, size, calls)
+        count = checked_steps(steps, "steps")
+        judge: Any
+        if are_batches(x):
+            batches, _ = preparing.batches(self, None, x, "x", count)
+            judge = judging.OfBatches(self, batches, callbacks, level)
         else:
-            out = engine.net.predict(rows)
-        if level:
-            progress.Progress(level, 1, -(-len(rows) // size)).end(0, time.perf_counter() - began, {})
-        return out
+            part = Data(self._features(x, "x"), data.NOTHING, None)
+            judge = judging.OfArrays(self, part, size, count, callbacks, level)
+        return judge.predict()
 
     def predict_on_batch(self, x: Any) -> np.ndarray:
         """Return the model's outputs for rows ``x``."""
@@ -458,33 +505,52 @@ class Sequential(Model):
             raise NotImplementedError("Functional graphs of layers are not supported: use Sequential([...]).")
         return self.predict_on_batch(x)
 
-    def _predict_batches(
-        self, engine: Engine, rows: np.ndarray, size: int, calls: CallbackList
-    ) -> np.ndarray:
-        self.stop_predicting = False
-        calls.on_predict_begin({})
-        parts = []
-        for batch, start in enumerate(range(0, len(rows), size)):
-            calls.on_predict_batch_begin(batch, {})
-            parts.append(engine.net.predict(rows[start : start + size]))
-            calls.on_predict_batch_end(batch, {"outputs": parts[-1]})
-            if self.stop_predicting:
-                break
-        calls.on_predict_end({})
-        return np.concatenate(parts)
+    def find_learning_rate(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        lowest: float = 1e-6,
+        highest: float = 1.0,
+        steps: int = 100,
+        batch_size: int = 32,
+    ) -> RangeTest:
+        """Find a learning rate by a range test: steps at rising rates, on a copy of the model.
 
-    def _called(self, callbacks: Any, count: int, size: int, level: int) -> CallbackList | None:
-        if callbacks is None:
-            return None
-        return CallbackList(
-            check_callbacks(callbacks), model=self, verbose=level, epochs=1, steps=-(-count // size)
-        )
+        The model, its weights and its optimizer stay as they are. See `RangeTest` for the method.
+
+        Parameters
+        ----------
+        x, y, sample_weight
+            As for `fit`, arrays.
+        lowest, highest : float
+            The first and the last rate.
+        steps : int
+            At least 10.
+        batch_size : int
+            Rows of a step.
+
+        Returns
+        -------
+        RangeTest
+            With ``rates``, ``losses``, ``suggestion`` and ``plot()``.
+        """
+        native = self._native("find_learning_rate")
+        self._require_idle("find_learning_rate")
+        part = self._data(native, x, y, sample_weight)
+        part.require_finite()
+        return find_learning_rate(self, part, lowest, highest, steps, batch_size)
 
     # Data and network ---------------------------------------------------------------------------------------
 
     def _features(self, x: Any, argument: str, columns: int | None = None) -> np.ndarray:
         if not self._stack:
             raise ValueError(f"Model {self.name!r} has no layers; add some first.")
+        if self.column_names is not None and type(x) is not np.ndarray:
+            names = column_names(x)
+            if names is not None:
+                require_names(self.column_names, names, argument)
         if self._input is not None:
             columns = self._columns()
             if len(self._input.batch_shape) > 2:
@@ -505,17 +571,6 @@ class Sequential(Model):
         if sample_weight is not None:
             sample_weight = data.weights(sample_weight, f"{prefix}sample_weight", rows.dtype, len(rows))
         return Data(rows, y, sample_weight)
-
-    def _validation(self, native: Native, given: Any, columns: int) -> Data:
-        if not isinstance(given, list | tuple) or len(given) not in (2, 3):
-            raise ValueError(
-                f"validation_data must be (x, y) or (x, y, sample_weight), got {type(given).__name__}"
-                + (f" of length {len(given)}." if isinstance(given, list | tuple) else ".")
-            )
-        x, y, weight = (*given, None) if len(given) == 2 else given
-        part = self._data(native, x, y, weight, "validation_data: ", columns)
-        part.require_finite("validation_data: ")
-        return part
 
     def _units(self) -> int:
         """Return the number of outputs, whether the model is built or not."""
@@ -578,6 +633,16 @@ class Sequential(Model):
         if self._compiled is not None:
             self._compiled.native = None
 
+    def to_json(self, **kwargs: Any) -> str:
+        """Return the architecture and the arguments of `compile` as JSON, which `model_from_json` reads.
+
+        Parameters
+        ----------
+        **kwargs
+            Passed on to ``json.dumps``.
+        """
+        return cloning.to_json(self, **kwargs)
+
     # Summary and copies -------------------------------------------------------------------------------------
 
     def summary(
@@ -629,6 +694,8 @@ class Sequential(Model):
         self._engine = None
         self._lock_up()
 
+
+cloning.register(Sequential)
 
 _DTYPES = {name: np.dtype(name) for name in ("float32", "float64")}
 

@@ -21,6 +21,24 @@ def _figure(columns: int) -> Any:
     return Figure(figsize=size, layout="constrained")
 
 
+def plot_range_test(found: Any) -> Any:
+    """Draw a `RangeTest`; see there."""
+    figure = _figure(1)
+    axes = figure.subplots()
+    axes.plot(found.rates, found.losses, color="0.75", label="loss")
+    axes.plot(found.rates, found.smoothed, label="smoothed")
+    if found.suggestion is not None:
+        axes.axvline(
+            found.suggestion, linestyle="--", color="0.3", label=f"suggestion: {found.suggestion:.2g}"
+        )
+    axes.set_xscale("log")
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("loss")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
 def plot_history(
     history: dict[str, list[float]], epochs: Sequence[int], metrics: Iterable[str] | None
 ) -> Any:

@@ -53,14 +53,14 @@ class Progress:
         A bar, or one line when done.
     epochs : int
         1 prints no ``Epoch 1/1``.
-    steps : int
-        Of an epoch.
+    steps : int or None
+        Of an epoch. Where it is None, `steps` has to be set before `end`, and `step` must not be called.
     """
 
-    def __init__(self, verbose: int, epochs: int, steps: int):
+    def __init__(self, verbose: int, epochs: int, steps: int | None):
         self.verbose = verbose
         self.epochs = epochs
-        self.steps = steps
+        self.steps = steps or 0
         self.redraws = verbose == 1 and is_interactive()
         self.colours = self.redraws and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
         self.drawn = 0  # characters of the unfinished line on the screen

@@ -1,15 +1,18 @@
 """Finding things by name, and turning them into plain dicts and back (Keras's serialised form).
 
 One ``Registry`` for each kind of thing. Nothing is ever imported by a name found in a config: what is not in
-a registry, or in the ``custom_objects`` that the caller passes, is refused.
+a registry, in the ``custom_objects`` that the caller passes, or registered by the program, is refused.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 _custom: ContextVar[Mapping[str, Any]] = ContextVar("custom_objects")
+# What `register_keras_serializable` was told, by registered name; the program may change it.
+_registered: dict[str, Any] = {}
+_names: dict[Any, str] = {}
 
 
 @contextmanager
@@ -26,6 +29,62 @@ def custom_object_scope(objects: Mapping[str, Any] | None) -> Iterator[None]:
         yield
     finally:
         _custom.reset(token)
+
+
+def get_custom_objects() -> dict[str, Any]:
+    """Return the dict of registered classes and functions itself, which may be changed."""
+    return _registered
+
+
+def register_keras_serializable(package: str = "Custom", name: str | None = None) -> Callable[[Any], Any]:
+    """Return a decorator after which configs can name a class or function of your own.
+
+    Parameters
+    ----------
+    package : str
+        It is registered as ``"package>name"``.
+    name : str, optional
+        By default the name of the class or function.
+    """
+    if not isinstance(package, str):
+        raise TypeError(
+            "register_keras_serializable is called before it decorates: "
+            f"@register_keras_serializable(), got {package!r}."
+        )
+
+    def decorate(thing: Any) -> Any:
+        if isinstance(thing, type) and not hasattr(thing, "get_config"):
+            raise ValueError(f"{thing.__name__} cannot be registered: it has no get_config().")
+        registered = f"{package}>{name or thing.__name__}"
+        _registered[registered] = thing
+        _names[thing] = registered
+        return thing
+
+    return decorate
+
+
+def get_registered_name(obj: Any) -> str:
+    """Return the name under which a class or function was registered, else its own."""
+    return _names.get(obj) or obj.__name__
+
+
+def get_registered_object(
+    name: str,
+    custom_objects: Mapping[str, Any] | None = None,
+    module_objects: Mapping[str, Any] | None = None,
+) -> Any:
+    """Return the class or function of this name; None where there is none.
+
+    Looked up in the scopes of `custom_object_scope`, then among what is registered, then in
+    ``custom_objects`` and ``module_objects``.
+    """
+    for objects in (_custom.get({}), _registered, custom_objects or {}, module_objects or {}):
+        if name in objects:
+            return objects[name]
+    return None
+
+
+_REGISTRIES: list["Registry"] = []
 
 
 class Registry:
@@ -48,6 +107,7 @@ class Registry:
         self.kind = kind
         self.module = module
         self.entries = dict(entries)
+        _REGISTRIES.append(self)
         self.later = frozenset(later.split())
 
     def __iter__(self):
@@ -66,7 +126,7 @@ class Registry:
 
     def find(self, name: str, argument: str) -> Any:
         """Return the entry called ``name``, or raise a sentence that says what could have been meant."""
-        found = _custom.get({}).get(name) or self.entries.get(name)
+        found = _custom.get({}).get(name) or _registered.get(name) or self.entries.get(name)
         if found is not None:
             return found
         if name in self.later or name.lower() in self.later:
@@ -87,6 +147,8 @@ class Registry:
         """Return the object that a name or a serialised config stands for; classes are instantiated."""
         with custom_object_scope(custom_objects):
             name, config = (identifier, {}) if isinstance(identifier, str) else parse(identifier, argument)
+            if not isinstance(identifier, str) and identifier.get("registered_name") in _registered:
+                name = identifier["registered_name"]
             found: Any = self.find(name, argument)
             return found.from_config(config) if callable(getattr(found, "from_config", None)) else found
 
@@ -115,10 +177,69 @@ def serialize(obj: Any, registry: Registry) -> Any:
             "module": registry.module if known else type(obj).__module__,
             "class_name": name,
             "config": obj.get_config(),
-            "registered_name": None if known else name,
+            "registered_name": None if known else get_registered_name(type(obj)),
+        }
+    if obj in _names:
+        return {
+            "module": obj.__module__,
+            "class_name": "function",
+            "config": obj.__name__,
+            "registered_name": _names[obj],
         }
     name = obj.__name__
     return {"module": "builtins", "class_name": "function", "config": name, "registered_name": "function"}
+
+
+def serialize_keras_object(obj: Any) -> Any:
+    """Return Keras's serialised form of anything that a registry holds, or that has ``get_config``.
+
+    Numbers, text, None and lists and dicts of them are returned as they are.
+    """
+    if obj is None or isinstance(obj, bool | int | float | str):
+        return obj
+    if isinstance(obj, list | tuple):
+        return [serialize_keras_object(item) for item in obj]
+    if isinstance(obj, Mapping):
+        return {key: serialize_keras_object(value) for key, value in obj.items()}
+    name = type(obj).__name__ if hasattr(obj, "get_config") else getattr(obj, "__name__", "")
+    if not name:
+        raise TypeError(f"{obj!r} of type {type(obj).__name__} cannot be serialised: it has no get_config().")
+    for registry in _REGISTRIES:
+        if registry.entries.get(name) in (obj, type(obj)):
+            return serialize(obj, registry)
+    return serialize(obj, _REGISTRIES[0])
+
+
+def deserialize_keras_object(
+    config: Any, custom_objects: Mapping[str, Any] | None = None, safe_mode: bool = True
+) -> Any:
+    """Return the object of a serialised form, as `serialize_keras_object` makes it.
+
+    Parameters
+    ----------
+    config : dict
+        Its "module" says where the name is looked up.
+    custom_objects : dict, optional
+        Name -> class or function, for what is not of this package.
+    safe_mode : bool
+        Accepted for Keras's sake: no configuration is ever executed.
+
+    Raises
+    ------
+    ValueError
+        Where there is no such name.
+    """
+    if config is None or isinstance(config, bool | int | float | str):
+        return config
+    if isinstance(config, list | tuple):
+        return [deserialize_keras_object(item, custom_objects) for item in config]
+    if isinstance(config, Mapping) and "class_name" not in config:
+        return {key: deserialize_keras_object(value, custom_objects) for key, value in config.items()}
+    name, _ = parse(config, "config")
+    module = config.get("module")
+    found = [r for r in _REGISTRIES if name in r.entries]
+    found = [r for r in found if r.module == module] or found or _REGISTRIES
+    return found[0].make(config, "config", custom_objects)
 
 
 class Configured:

@@ -5,18 +5,22 @@ in one native call is decided by the callbacks: with none that looks between epo
 ``SLICE`` seconds.
 """
 
+import itertools
 import math
 import time
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn import data, progress
-from fastnn.callbacks import CallbackList, EarlyStopping, warn_not_there
+from fastnn import data, progress, suspects
+from fastnn.callbacks import CallbackList
 from fastnn.engine import Engine
+from fastnn.errors import warn
 from fastnn.history import History
-from fastnn.hooks import BATCH_HOOKS, EPOCH_HOOKS, TEST_HOOKS, Callback
+from fastnn.hooks import TEST_HOOKS, Callback
 from fastnn.kernels.training import Training
+from fastnn.watch import Watch
 
 # Seconds of a native call, after which signals, progress and other threads get their turn.
 SLICE = 0.05
@@ -43,12 +47,20 @@ class Data(NamedTuple):
 class Settings(NamedTuple):
     """Checked arguments of ``fit``."""
 
-    batch_size: int
+    batch_size: int | None
     first: int  # epoch
     last: int  # epoch, exclusive
     verbose: int
     shuffle: bool
-    validation_batch_size: int
+    steps: int | None  # of an epoch, where given
+    validation_batch_size: int | None
+    validation_steps: int | None
+    validation_freq: int | frozenset[int]
+
+    def validates(self, epoch: int) -> bool:
+        """Whether epoch number ``epoch``, from 0, ends with a validation."""
+        freq = self.validation_freq
+        return (epoch + 1) % freq == 0 if isinstance(freq, int) else epoch + 1 in freq
 
 
 def settings(
@@ -57,24 +69,43 @@ def settings(
     verbose: Any,
     shuffle: Any,
     initial_epoch: Any,
+    steps_per_epoch: Any,
     validation_batch_size: Any,
-    later: dict[str, Any],
+    validation_steps: Any,
+    validation_freq: Any,
 ) -> Settings:
-    """Check what ``fit`` was told, but for data and callbacks; ``later`` is what is not supported yet."""
-    for name, (value, off) in later.items():
-        if value is not None and value != off:
-            raise NotImplementedError(f"fit: {name}={value!r} is not supported yet; leave it at {off!r}.")
-    size = whole(batch_size, "batch_size", 1, BATCH_SIZE)
+    """Check what ``fit`` was told, but for data and callbacks."""
     if not isinstance(shuffle, bool | np.bool_ | int) or shuffle not in (0, 1):
         raise ValueError(f"shuffle={shuffle!r}: must be True or False.")
     return Settings(
-        batch_size=size,
+        batch_size=None if batch_size is None else whole(batch_size, "batch_size", 1, 0),
         first=whole(initial_epoch, "initial_epoch", 0, 0),
         last=whole(epochs, "epochs", 0, 1),
         verbose=progress.level(verbose),
         shuffle=bool(shuffle),
-        validation_batch_size=whole(validation_batch_size, "validation_batch_size", 1, size),
+        steps=steps(steps_per_epoch, "steps_per_epoch"),
+        validation_batch_size=whole(validation_batch_size, "validation_batch_size", 1, 0) or None,
+        validation_steps=steps(validation_steps, "validation_steps"),
+        validation_freq=_frequency(validation_freq),
     )
+
+
+def steps(value: Any, name: str) -> int | None:
+    """Return a number of steps, None for None."""
+    return None if value is None else whole(value, name, 1, 0)
+
+
+def _frequency(value: Any) -> int | frozenset[int]:
+    if type(value) is int and value > 0:
+        return value
+    if isinstance(value, str) or not hasattr(value, "__iter__"):
+        return whole(value, "validation_freq", 1, 1)
+    return frozenset(whole(epoch, "validation_freq: each epoch", 1, 1) for epoch in value)
+
+
+def batch_rows(batch_size: int | None, steps: int | None, rows: int) -> int:
+    """Return the rows of a step: as given, else what makes ``steps`` steps of ``rows`` rows, else 32."""
+    return batch_size or (BATCH_SIZE if steps is None else -(-rows // steps))
 
 
 def whole(value: Any, name: str, least: int, default: int) -> int:
@@ -89,13 +120,15 @@ def whole(value: Any, name: str, least: int, default: int) -> int:
 
 
 class Fit:
-    """One call of ``fit``, its arguments checked.
+    """One call of ``fit`` on arrays, its arguments checked.
 
     Parameters
     ----------
     model : Sequential
     engine : Engine
-    train, validation : Data
+    train : Data
+    validation : Data, Batches or None
+        Of `Batches` (``fastnn/preparing.py`` makes them) the items are `Data`.
     settings : Settings
     callbacks : list of Callback
     """
@@ -105,75 +138,109 @@ class Fit:
         model: Any,
         engine: Engine,
         train: Data,
-        validation: Data | None,
+        validation: Any,
         settings: Settings,
         callbacks: list[Callback],
     ):
         self.model = model
         self.engine = engine
         self.train = train
-        self.validation = validation
         self.settings = settings
-        self.steps = math.ceil(len(train.x) / settings.batch_size)
+        self.steps: int | None = self._count_steps()
+        self.validation = self._validation_part(validation)
         self.keys = engine.compiled.native.keys
         self.bar = (
             progress.Progress(settings.verbose, settings.last, self.steps) if settings.verbose else None
         )
-        self.history = next((c for c in callbacks if isinstance(c, History)), None) or History()
-        others = [c for c in callbacks if c is not self.history]
-        self.stopping = self._stopping(others)  # what runs natively
-        if self.stopping is not None:
-            others.remove(self.stopping)
-        self.callbacks = CallbackList([*others, self.history])
-        watching = CallbackList(others)
-        self.by_step = watching.overridden(*BATCH_HOOKS)
-        self.by_epoch = self.by_step or watching.overridden(*EPOCH_HOOKS, *TEST_HOOKS)
-        self.own_validation = validation is not None and (self.by_step or watching.overridden(*TEST_HOOKS))
+        python = validation is not None and not (
+            isinstance(self.validation, Data) and settings.validation_freq == 1
+        )
+        self.watch = watch = Watch(callbacks, self.by_batches or python)
+        self.history, self.callbacks = watch.history, watch.python
+        self.by_step, self.by_epoch = watch.by_step, watch.by_epoch
+        self.own_validation = validation is not None and (
+            python or self.by_batches or self.by_step or watch.tests
+        )
         self.recorded = 0  # how many of the training's epochs are in the history
+        self.diverged = False  # and TerminateOnNaN was there
+
+    by_batches = False  # whether Python brings each batch
+
+    def _count_steps(self) -> int | None:
+        rows, wanted = len(self.train.x), self.settings.steps
+        self.batch_size = batch_rows(self.settings.batch_size, wanted, rows)
+        full = math.ceil(rows / self.batch_size)
+        if wanted is None or wanted == full:
+            self.epoch_steps = 0
+            return full
+        epochs = self.settings.last - self.settings.first
+        if wanted > full or (full % wanted and wanted * epochs > full):
+            rest = f"every epoch ends after {full}" if wanted > full else f"one ends after {full % wanted}"
+            warn(
+                f"Your input ran out of data: steps_per_epoch={wanted}, but {rows} rows give {full} batches "
+                f"of {self.batch_size}, so that {rest}.",
+                UserWarning,
+            )
+        self.epoch_steps = min(wanted, full)
+        return self.epoch_steps
+
+    def _validation_part(self, validation: Any) -> Any:
+        if not isinstance(validation, Data):
+            return validation
+        given = self.settings
+        size = given.validation_batch_size or given.batch_size
+        self.validation_size = batch_rows(size, given.validation_steps, len(validation.x))
+        if given.validation_steps is None:
+            return validation
+        return validation.slice(0, given.validation_steps * self.validation_size)
 
     def run(self) -> History:
         """Train, and return the history."""
-        model, callbacks = self.model, self.callbacks
-        everyone = [*callbacks.callbacks, *([] if self.stopping is None else [self.stopping])]
-        for c in everyone:
+        model, callbacks, watch = self.model, self.callbacks, self.watch
+        for c in watch.everyone():
             c.set_model(model)
             c.set_params(
                 {"verbose": self.settings.verbose, "epochs": self.settings.last, "steps": self.steps}
             )
         model.history = self.history
         model.stop_training = False
-        if self.stopping is not None:
-            self.stopping.on_train_begin()
+        for c in watch.native():
+            c.on_train_begin()
         callbacks.on_train_begin()
         logs: dict[str, float] = {}
         if self.settings.first < self.settings.last:
+            fresh = self.engine.net.iterations == 0
             self._start(self.settings.first)
             try:
                 logs = self._epochs() if self.by_epoch else self._many_epochs()
             finally:
                 self._end()
+            if fresh:
+                suspects.look(model, self.engine.compiled.native.loss, self.training.logs[:, 0], self.train)
         callbacks.on_train_end(logs)
-        if self.stopping is not None:
-            self.stopping.say()
+        for c in watch.native():
+            c.say()
         return self.history
 
     # The native training -----------------------------------------------------------------------------------
 
     def _start(self, epoch: int) -> None:
-        settings = self.settings
+        settings, columns = self.settings, self._columns()
         self.engine.begin()
         self.training = Training(
             self.engine.net,
             self.train.x,
             self.train.y,
-            batch_size=settings.batch_size,
+            batch_size=self.batch_size,
             shuffle=settings.shuffle,
             seed=self.model.seed,
             epochs=settings.last - epoch,
             sample_weight=self.train.sample_weight,
             validation=None if self.own_validation else self.validation,
-            stopping=self._stopping_columns(),
+            stopping=self.watch.stopping_columns(columns, self.model),
+            reaching=self.watch.reaching_column(columns, self.model),
             initial_epoch=epoch,
+            epoch_steps=self.epoch_steps,
         )
         self.engine.owner = self
         self.first = epoch  # the training's own count starts here
@@ -184,11 +251,24 @@ class Fit:
         try:
             self.training.run(epochs, seconds)
         except ValueError:  # NaN or infinity among the rows: say where
-            self.train.require_finite("")
-            if self.validation is not None:
+            self.train.require_finite(self._where())
+            if isinstance(self.validation, Data):
                 self.validation.require_finite("validation_data: ")
             raise
+        except FloatingPointError as error:
+            self._diverge(error)
         self.engine.published()
+
+    def _where(self) -> str:
+        """Return what goes before the names of the arrays in messages."""
+        return ""
+
+    def _diverge(self, error: FloatingPointError) -> None:
+        """Raise that the loss is no longer finite, or note it where `TerminateOnNaN` is present."""
+        if self.watch.terminate is None:
+            suspect = suspects.of_divergence(self.train)
+            raise FloatingPointError(f"{error}.{suspect}") from None
+        self.diverged = True
 
     def _close(self) -> None:
         self.training.close()
@@ -200,7 +280,7 @@ class Fit:
         self.engine.published()
         if not self.by_epoch:
             self._record()
-            self._tell_stopping()
+            self.watch.tell(self.training, self.first, self._columns(), self.model)
         if self.bar is not None:
             self.bar.close()
 
@@ -222,10 +302,18 @@ class Fit:
             elif bar is not None:
                 bar.begin(self.first + before)
                 bar.step(training.step, now - began, self._partial())
-        if training.stopped:
+        if training.stopped or training.reached:
             model.stop_training = True
         logs = training.logs
-        return dict(sorted(zip(self._columns(), logs[-1].tolist(), strict=True))) if len(logs) else {}
+        found = dict(sorted(zip(self._columns(), logs[-1].tolist(), strict=True))) if len(logs) else {}
+        if self.diverged:
+            last = self.first + training.epoch - 1
+            if math.isfinite(found.get("loss", math.nan)):  # the weights broke in the middle of an epoch
+                last += 1
+                found = self._invalid()
+                self.history.on_epoch_end(last, found)
+            self.watch.terminate.on_divergence(last, found["loss"])  # type: ignore[union-attr]
+        return found
 
     def _record(self) -> dict[str, np.ndarray]:
         """Enter the epochs that the training has completed since the last time into the history."""
@@ -245,36 +333,57 @@ class Fit:
         """Return the metrics of the epoch so far."""
         return dict(sorted(zip(self.keys, self.training.partial_logs().tolist(), strict=True)))
 
+    def _invalid(self) -> dict[str, float]:
+        """Return the logs of an epoch that broke off, its loss no longer finite."""
+        return {**self._partial(), "loss": math.nan}
+
     # One epoch a call, or one step --------------------------------------------------------------------------
 
     def _epochs(self) -> dict[str, float]:
         callbacks, model = self.callbacks, self.model
         logs: dict[str, float] = {}
         for epoch in range(self.settings.first, self.settings.last):
+            if not self._more():
+                break
             callbacks.on_epoch_begin(epoch, {})
             began = time.perf_counter()
             logs = self._steps(epoch, began) if self.by_step else self._one_epoch(epoch, began)
-            if self.own_validation:
-                assert self.validation is not None
-                if self.engine.stale:
-                    self.engine.sync()
-                found = evaluate(
-                    self.engine, self.validation, self.settings.validation_batch_size, callbacks, model
-                )
-                logs.update({f"val_{key}": value for key, value in found.items()})
+            if self.diverged:
+                self.watch.terminate.on_divergence(epoch, logs["loss"])  # type: ignore[union-attr]
+            elif self.own_validation and self.settings.validates(epoch):
+                logs.update({f"val_{key}": value for key, value in self._validate().items()})
             logs = dict(sorted(logs.items()))
             seconds = time.perf_counter() - began
             callbacks.on_epoch_end(epoch, logs)
             if self.bar is not None:
                 self.bar.end(epoch, seconds, logs)
-            if model.stop_training:
+            if model.stop_training or self.diverged:
                 break
         return logs
+
+    def _more(self) -> bool:
+        """Whether there is data for another epoch."""
+        return True
+
+    def _validate(self) -> dict[str, float]:
+        if self.engine.stale:
+            self.engine.sync()
+        if isinstance(self.validation, Data):
+            return evaluate(self.engine, self.validation, self.validation_size, self.callbacks, self.model)
+        self.validation.restart()
+        pieces = self.validation.epoch()
+        first = next(pieces, None)
+        if first is None:
+            self.validation.warn()
+            return {}
+        return evaluate_batches(self.engine, first, pieces, self.callbacks, self.model)
 
     def _one_epoch(self, epoch: int, began: float) -> dict[str, float]:
         before = self.first + self.training.epoch
         while self.first + self.training.epoch == before:
             self._call(1, SLICE)
+            if self.diverged and self.first + self.training.epoch == before:
+                return self._invalid()
             if self.bar is not None and self.training.step:
                 self.bar.begin(epoch)
                 self.bar.step(self.training.step, time.perf_counter() - began, self._partial())
@@ -282,65 +391,25 @@ class Fit:
 
     def _steps(self, epoch: int, began: float) -> dict[str, float]:
         callbacks, model, drawn = self.callbacks, self.model, began
+        before = self.training.epoch
         logs: dict[str, float] = {}
-        for step in range(self.steps):
+        for step in itertools.count():
             callbacks.on_train_batch_begin(step, {})
             self._call(1, 0.0)
-            done = self.training.step == 0  # the epoch
-            logs = (
-                dict(zip(self.keys, self.training.logs[-1].tolist(), strict=True))
-                if done
-                else self._partial()
-            )
+            done = self.training.epoch > before
+            if done:
+                logs = dict(zip(self.keys, self.training.logs[-1].tolist(), strict=True))
+            else:
+                logs = self._invalid() if self.diverged else self._partial()
             callbacks.on_train_batch_end(step, dict(logs))
             now = time.perf_counter()
             if self.bar is not None and not done and now - drawn > SLICE:
                 self.bar.begin(epoch)
                 self.bar.step(step + 1, now - began, logs)
                 drawn = now
-            if model.stop_training:
+            if done or model.stop_training or self.diverged:
                 break
         return logs
-
-    # Early stopping without Python --------------------------------------------------------------------------
-
-    def _stopping(self, callbacks: list[Callback]) -> EarlyStopping | None:
-        """Return the one EarlyStopping among callbacks that need no Python between epochs."""
-        found = [c for c in callbacks if type(c) is EarlyStopping]
-        rest = CallbackList([c for c in callbacks if c not in found])
-        if len(found) != 1 or rest.overridden(*EPOCH_HOOKS, *BATCH_HOOKS, *TEST_HOOKS):
-            return None
-        return found[0]
-
-    def _stopping_columns(self) -> dict[str, Any] | None:
-        s = self.stopping
-        if s is None:
-            return None
-        columns = self._columns()
-        if s.monitor not in columns:
-            warn_not_there(s.monitor, columns)
-            return None
-        return {
-            "column": columns.index(s.monitor),
-            "mode": s.direction(self.model),
-            "min_delta": s.min_delta,
-            "patience": s.patience,
-            "baseline": s.baseline,
-            "start_from_epoch": s.start_from_epoch,
-            "restore_best_weights": bool(s.restore_best_weights),
-        }
-
-    def _tell_stopping(self) -> None:
-        """Set the attributes that EarlyStopping would have set itself."""
-        s, training = self.stopping, self.training
-        if s is None or s.monitor not in self._columns() or training.epoch + self.first <= s.start_from_epoch:
-            return
-        s.best, s.best_epoch = training.best, training.best_epoch
-        s.wait = self.first + training.epoch - 1 - s.best_epoch
-        if training.stopped:
-            s.stopped_epoch = self.first + training.epoch - 1
-        if training.restored:
-            s.best_weights = self.model.get_weights()
 
 
 def evaluate(
@@ -363,4 +432,34 @@ def evaluate(
         if model.stop_evaluating:
             break
     callbacks.on_test_end(logs)
+    return logs
+
+
+def evaluate_batches(
+    engine: Engine, first: Data, others: Iterator[Data], callbacks: CallbackList | None, model: Any
+) -> dict[str, float]:
+    """Return loss and metrics over batches, calling the test hooks of ``callbacks``."""
+    keys, net = engine.compiled.native.keys, engine.net
+    calls = callbacks if callbacks is not None and callbacks.overridden(*TEST_HOOKS) else None
+    model.stop_evaluating = False
+    if calls is not None:
+        calls.on_test_begin({})
+    total: Any = 0.0
+    rows = 0
+    logs: dict[str, float] = {}
+    for batch, piece in enumerate(itertools.chain([first], others)):
+        if calls is not None:
+            calls.on_test_batch_begin(batch, {})
+        values = net.evaluate(*piece)
+        if not math.isfinite(values[0]):
+            piece.require_finite(f"batch {batch}: ")
+        total = total + values * len(piece.x)
+        rows += len(piece.x)
+        logs = dict(sorted(zip(keys, (total / rows).tolist(), strict=True)))
+        if calls is not None:
+            calls.on_test_batch_end(batch, dict(logs))
+            if model.stop_evaluating:
+                break
+    if calls is not None:
+        calls.on_test_end(logs)
     return logs

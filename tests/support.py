@@ -151,7 +151,7 @@ def train(net, x, y, *, epochs, batch_size, shuffle=False, seed=1, num_threads=1
         **more,
     )
     done = 0
-    while done < epochs and not training.stopped:
+    while done < epochs and not training.finished:
         done += training.run(epochs - done, 60.0)
     return training
 

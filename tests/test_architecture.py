@@ -25,11 +25,15 @@ FLOORS = [
     "_demo _bench",
     "__init__",
     "models",
+    "preparing",
+    "batch_loop judging range_test",
     "training_loop",
-    "stack compiling engine callbacks inference",
+    "watch",
+    "stack compiling engine callbacks inference cloning suspects",
     "history hooks progress summary plotting",
     "layers losses metrics optimizers activations initializers regularizers constraints",
-    "data config utils registry names seeds variables errors _version",
+    "data config utils registry names seeds variables errors batches frames class_weights saving vocabulary "
+    "_version",
     "kernels",
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}

@@ -206,6 +206,17 @@ BAD_FIT = {
     "validation empty": ({"validation_data": (np.ones((0, 4)), np.ones((0, 2)))}, ["validation_data"]),
     "validation nan": ({"validation_data": (with_value(X, (3, 0), np.nan), Y)}, ["validation_data", "3"]),
     "unknown argument": ({"epoch": 3}, ["epoch"]),
+    "class weights in a list": ({"class_weight": [1.0, 2.0]}, ["class_weight", "list"]),
+    "class weight of a name": ({"class_weight": {"a": 1.0}}, ["class_weight", "'a'"]),
+    "class weight of text": ({"class_weight": {0: "1"}}, ["class_weight[0]", "'1'"]),
+    "class weight not finite": ({"class_weight": {0: np.inf}}, ["class_weight[0]", "inf"]),
+    "another word for class weights": ({"class_weight": "equal"}, ["class_weight", "equal", "balanced"]),
+    "no steps": ({"steps_per_epoch": 0}, ["steps_per_epoch", "0"]),
+    "fractional steps": ({"steps_per_epoch": 2.5}, ["steps_per_epoch", "2.5"]),
+    "no validation steps": ({"validation_steps": 0}, ["validation_steps", "0"]),
+    "validation never": ({"validation_freq": 0}, ["validation_freq", "0"]),
+    "validation after epoch 0": ({"validation_freq": [0, 2]}, ["validation_freq", "0"]),
+    "validation now and then": ({"validation_freq": "often"}, ["validation_freq", "often"]),
 }
 
 
@@ -216,24 +227,54 @@ def test_bad_arguments_to_fit(case):
     refused(model, lambda: model.fit(X, Y, **{"verbose": 0, **change}), names)
 
 
-@pytest.mark.parametrize(
-    "later",
-    [
-        {"class_weight": {0: 1.0, 1: 2.0}},
-        {"steps_per_epoch": 2},
-        {"validation_steps": 2, "validation_data": (X, Y)},
-        {"validation_freq": 2, "validation_data": (X, Y)},
-    ],
-    ids=lambda value: next(iter(value)),
-)
-def test_arguments_of_keras_that_come_later_say_so(later):
+def batches(*given):
+    yield from given
+
+
+BAD_BATCHES = {
+    "y beside": (lambda: ((batches((X, Y)), Y), {}), ["y", "batch"]),
+    "weights beside": (lambda: ((batches((X, Y)),), {"sample_weight": np.ones(10)}), ["sample_weight"]),
+    "split": (lambda: ((batches((X, Y)),), {"validation_split": 0.5}), ["validation_split", "batches"]),
+    "balanced": (lambda: ((batches((X, Y)),), {"class_weight": "balanced"}), ["balanced", "batches"]),
+    "none": (lambda: ((batches(),), {}), ["x", "no batches"]),
+    "four of them": (lambda: ((batches((X, Y, Y, Y)),), {}), ["batch 0 of x", "length 4"]),
+    "no targets": (lambda: ((batches((X,)),), {}), ["batch 0: y"]),
+    "columns": (lambda: ((batches((np.ones((3, 5)), np.ones((3, 2)))),), {}), ["batch 0: x", "5", "4"]),
+    "rows": (lambda: ((batches((np.ones((3, 4)), np.ones((4, 2)))),), {}), ["batch 0: x", "3", "4"]),
+    "nan": (lambda: ((batches((with_value(X, (3, 1), np.nan), Y)),), {}), ["batch 0: x", "row 3"]),
+    "a generator for many validations": (
+        lambda: ((X, Y), {"validation_data": batches((X, Y)), "epochs": 3}),
+        ["validation_data", "generator"],
+    ),
+    "a bad validation": (
+        lambda: ((X, Y), {"validation_data": batches((X[:, :3], Y))}),
+        ["validation_data: batch 0: x", "3", "4"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", sorted(BAD_BATCHES))
+def test_bad_batches(case):
+    given, names = BAD_BATCHES[case]
     model = regression()
-    refused(
-        model,
-        lambda: model.fit(X, Y, verbose=0, **later),
-        [next(iter(later))],
-        (NotImplementedError, ValueError),
-    )
+    arguments, more = given()
+    before = model.get_weights()
+    with pytest.raises((ValueError, TypeError)) as caught:
+        model.fit(*arguments, verbose=0, **more)
+    for name in names:
+        assert name in str(caught.value), f"{name!r} is not in: {caught.value}"
+    if case != "a bad validation":  # which is found after the first epoch
+        assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+    model.fit(X, Y, epochs=1, verbose=0)
+
+
+def test_a_bad_batch_in_the_middle_ends_the_fit_there():
+    model = regression()
+    bad = with_value(X, (7, 2), np.inf)
+    with pytest.raises(ValueError, match=r"batch 2: x holds .* in row 7, column 2"):
+        model.fit(batches((X, Y), (X, Y), (bad, Y)), verbose=0)
+    assert all(np.isfinite(w).all() for w in model.get_weights())
+    model.fit(X, Y, epochs=1, verbose=0)
 
 
 def test_execution_hints_are_accepted():

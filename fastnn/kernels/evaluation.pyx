@@ -70,6 +70,7 @@ cdef int evaluate_rows(Workspace space, const Objective *objective, const real *
     source.order = NULL
     source.key = 0
     source.epoch = 0
+    source.shift = 0
     if weight is not None:
         w = weight
         if w.shape[0] != source.rows:

@@ -187,7 +187,8 @@ cdef struct Source:
     const void *weight
     const int64_t *order      # row of the data at each place of the epoch; NULL: as they come
     uint64_t key              # of random numbers in training, besides
-    int64_t epoch             # the network's lifetime epoch and the place in it
+    int64_t epoch             # the network's lifetime epoch, and the rows seen in it:
+    Py_ssize_t shift          # added to the place
     Py_ssize_t rows
 
 # What a rows phase does: nodes [first, last) forward; at the end of them all also the output, the loss and the first deltas; and nodes

@@ -29,7 +29,7 @@ cdef int rows_pass(const Plan *plan, const Space *space, const Objective *object
     draw.epoch = source.epoch
     while done < rows:
         n = min(space.strip, rows - done)
-        draw.place = start + done
+        draw.place = source.shift + start + done
         if stretch.first == 0:
             bad |= gather_rows(plan, space, objective, work, source, start + done, begin + done, n, train)
         for i in range(stretch.first, stretch.last):

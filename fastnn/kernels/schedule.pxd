@@ -14,6 +14,7 @@ cdef enum Status:
     STATUS_BAD_DATA       # NaN or infinity among the inputs
     STATUS_DIVERGED       # the loss of an epoch is not finite
     STATUS_STOPPED        # early stopping
+    STATUS_REACHED        # a value that was waited for
 
 # How one thread trains a tiny network (tiny.pyx).
 cdef enum TinyKind:
@@ -46,6 +47,11 @@ cdef struct Stopping:
     Py_ssize_t best_epoch
     Py_ssize_t wait
     bint saved                # `best_parameters` holds something
+    # and stopping once a value is reached
+    bint waits
+    int waits_column
+    bint waits_for_more       # whether large values are good
+    double threshold
 
 cdef struct Run:
     const Plan *plan
@@ -75,7 +81,11 @@ cdef struct Run:
     Py_ssize_t first_epoch    # number of the first epoch, as history counts
     Py_ssize_t epochs
     Py_ssize_t epoch          # completed
-    Py_ssize_t position       # rows of the epoch done
+    Py_ssize_t position       # in the rows, of this pass over them or of the validation
+    Py_ssize_t seen           # rows trained on in the epoch
+    Py_ssize_t epoch_steps    # steps after which an epoch ends though rows are left; 0: it takes all rows
+    Py_ssize_t resume         # where in the rows the next epoch begins
+    bint stream               # `train` is one batch, after which another one is fed; whoever feeds ends the epochs
     Py_ssize_t step
     bint validating
     bint begun                # the epoch's order is drawn
@@ -98,7 +108,11 @@ cdef struct Run:
     Py_ssize_t check_every
     Py_ssize_t check_in
 
+cdef int set_stopping(Run *run, stopping) except -1
+cdef int set_reaching(Run *run, reaching) except -1
 cdef int decide(Run *run) noexcept nogil
+cdef void end_epoch(Run *run) noexcept nogil
+cdef bint starved(const Run *run) noexcept nogil
 cdef void draw_order(Run *run) noexcept nogil
 cdef void draw_ahead(Run *run, const Step *step) noexcept nogil
 cdef void start_call(Run *run) noexcept nogil

@@ -3,7 +3,7 @@
 ``decide`` accounts for the step that was done (row values, epoch's end, history, early stopping), and prepares the next: a batch to
 train on, a round of validation rows, or the return to Python. It is the only writer of the ``Run``; a ``Step`` is what others see.
 """
-from libc.math cimport isfinite
+from libc.math cimport INFINITY, isfinite
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
@@ -17,12 +17,43 @@ from fastnn.kernels.schedule cimport (
     ACTION_TRAIN,
     STATUS_BAD_DATA,
     STATUS_DIVERGED,
+    STATUS_REACHED,
     STATUS_RUNNING,
     STATUS_STOPPED,
     TINY_FUSED,
     Run,
     Stopping,
 )
+
+
+cdef int set_stopping(Run *run, stopping) except -1:
+    """Take over `Training`'s argument; room for the best parameters is the caller's to make."""
+    cdef Stopping *s = &run.stopping
+    s.active = True
+    s.column = stopping["column"]
+    if not 0 <= s.column < run.log_columns:
+        raise ValueError(f"stopping column {stopping['column']} is not one of the {run.log_columns} columns recorded")
+    s.larger_is_better = stopping["mode"] == "max"
+    s.min_delta = abs(stopping.get("min_delta", 0.0))
+    s.patience = stopping.get("patience", 0)
+    s.has_baseline = stopping.get("baseline") is not None
+    s.baseline = stopping["baseline"] if s.has_baseline else 0.0
+    s.start_from_epoch = stopping.get("start_from_epoch", 0)
+    s.restore = stopping.get("restore_best_weights", False)
+    s.best = -INFINITY if s.larger_is_better else INFINITY
+    return 0
+
+
+cdef int set_reaching(Run *run, reaching) except -1:
+    """The same of the value that is waited for: (column, threshold, mode)."""
+    column, threshold, mode = reaching
+    if not 0 <= column < run.log_columns:
+        raise ValueError(f"reaching column {column} is not one of the {run.log_columns} columns recorded")
+    run.stopping.waits = True
+    run.stopping.waits_column = column
+    run.stopping.threshold = threshold
+    run.stopping.waits_for_more = mode == "max"
+    return 0
 
 
 cdef void start_call(Run *run) noexcept nogil:
@@ -78,7 +109,12 @@ cdef bint should_stop(Run *run, Py_ssize_t epoch, double value) noexcept nogil:
     return s.wait >= s.patience and epoch > 0
 
 
+cdef inline bint reached(const Stopping *s, double value) noexcept nogil:
+    return value >= s.threshold if s.waits_for_more else value <= s.threshold
+
+
 cdef void end_epoch(Run *run) noexcept nogil:
+    """Record an epoch; its training means are known, and its validation's lanes are filled."""
     cdef double *log = run.logs + run.epoch * run.log_columns
     cdef Py_ssize_t i, columns = run.objective.columns
     for i in range(columns):
@@ -87,7 +123,8 @@ cdef void end_epoch(Run *run) noexcept nogil:
         means(run, run.validation.rows, log + columns)
     run.validating = False
     run.begun = False
-    run.position = 0
+    run.position = run.resume
+    run.seen = 0
     run.step = 0
     run.lifetime += 1
     run.epoch += 1
@@ -95,6 +132,8 @@ cdef void end_epoch(Run *run) noexcept nogil:
         run.status = STATUS_DIVERGED
     elif run.stopping.active and should_stop(run, run.first_epoch + run.epoch - 1, log[run.stopping.column]):
         run.status = STATUS_STOPPED
+    elif run.stopping.waits and reached(&run.stopping, log[run.stopping.waits_column]):
+        run.status = STATUS_REACHED
 
 
 cdef void account(Run *run) noexcept nogil:
@@ -117,9 +156,11 @@ cdef void account(Run *run) noexcept nogil:
         return
     run.iterations += run.next.batches
     run.step += run.next.batches
-    if run.position < run.train.rows:
+    run.seen += run.next.rows
+    if run.stream or (run.position < run.train.rows and (run.epoch_steps == 0 or run.step < run.epoch_steps)):
         return
-    means(run, run.train.rows, run.training_means)
+    means(run, run.seen, run.training_means)
+    run.resume = run.position if run.position < run.train.rows else 0
     if run.log_columns == run.objective.columns:
         end_epoch(run)
     else:
@@ -149,7 +190,7 @@ cdef bint out_of_time(Run *run) noexcept nogil:
 cdef inline bint by_epochs(const Run *run) noexcept nogil:
     # epochs of one fused step, between which nothing is to be decided
     return (run.tiny == TINY_FUSED and run.team == 1 and run.batch == run.train.rows and run.log_columns == run.objective.columns
-            and not run.stopping.active)
+            and not run.stopping.active and not run.stopping.waits and not run.stream)
 
 
 cdef void draw_order(Run *run) noexcept nogil:
@@ -173,8 +214,15 @@ cdef void draw_ahead(Run *run, const Step *step) noexcept nogil:
     cdef int64_t rows = run.train.rows
     if run.order == NULL or rows <= FNN_FEW_ROWS or step.start + step.rows < rows:
         return
+    if (run.lifetime + 1 - run.drawn) % 2 == 0:  # after a pass of several epochs: its own order lies there, and is in use
+        return
     run.drawn = run.lifetime + 1
     run.plan.kernels.permutation(run.seed, run.drawn, rows, run.order + run.drawn % 2 * rows)
+
+
+cdef bint starved(const Run *run) noexcept nogil:
+    """Whether the batch that was fed is done."""
+    return run.stream and run.position == run.train.rows
 
 
 cdef int decide(Run *run) noexcept nogil:
@@ -185,10 +233,10 @@ cdef int decide(Run *run) noexcept nogil:
     if run.pending:
         run.pending = False
         account(run)
-        if run.status != STATUS_RUNNING or run.epoch >= run.epochs_wanted or out_of_time(run):
+        if run.status != STATUS_RUNNING or run.epoch >= run.epochs_wanted or starved(run) or out_of_time(run):
             run.next.action = ACTION_RETURN
             return 0
-    elif run.status != STATUS_RUNNING or run.epoch >= run.epochs_wanted:
+    elif run.status != STATUS_RUNNING or run.epoch >= run.epochs_wanted or starved(run):
         run.next.action = ACTION_RETURN
         return 0
     run.next.epochs = 0
@@ -201,8 +249,9 @@ cdef int decide(Run *run) noexcept nogil:
     if not run.begun:
         run.begun = True
         run.train.epoch = run.lifetime
+        run.seen = 0
         memset(run.lanes, 0, 16 * run.objective.columns * sizeof(double))
-        if run.order != NULL:
+        if run.order != NULL and run.position == 0:
             draw_order(run)
     run.next.start = run.position
     if run.validating:
@@ -214,9 +263,12 @@ cdef int decide(Run *run) noexcept nogil:
         fnn_jobs_reset(&run.barrier)
         run.next.batches = 1
         run.next.rows = min(run.batch, run.train.rows - run.position)
+        run.train.shift = run.seen - run.position
         if run.tiny and run.team == 1:
             if run.next.rows < run.train.rows - run.position:
                 run.next.batches = min(run.check_in, (run.train.rows - run.position + run.batch - 1) // run.batch)
+                if run.epoch_steps > 0:
+                    run.next.batches = min(run.next.batches, run.epoch_steps - run.step)
                 run.next.rows = min(run.next.batches * run.batch, run.train.rows - run.position)
         else:
             run.next.scale = 1.0 / <double>run.next.rows

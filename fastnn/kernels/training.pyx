@@ -3,7 +3,6 @@ import weakref
 
 import numpy as np
 
-from libc.math cimport INFINITY
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -23,7 +22,21 @@ from fastnn.kernels.plan cimport (
 )
 from fastnn.kernels.planning cimport rows_phases
 from fastnn.kernels.runtime cimport clock
-from fastnn.kernels.schedule cimport STATUS_BAD_DATA, STATUS_DIVERGED, STATUS_RUNNING, STATUS_STOPPED, TINY_FUSED, Run, means, start_call
+from fastnn.kernels.schedule cimport (
+    STATUS_BAD_DATA,
+    STATUS_DIVERGED,
+    STATUS_REACHED,
+    STATUS_RUNNING,
+    STATUS_STOPPED,
+    TINY_FUSED,
+    Run,
+    end_epoch,
+    means,
+    set_reaching,
+    set_stopping,
+    starved,
+    start_call,
+)
 from fastnn.kernels.threads cimport threads_are_set, threads_for
 from fastnn.kernels.tiny cimport tiny_kind
 from fastnn.kernels.workspace cimport Workspace
@@ -66,8 +79,16 @@ cdef class Training:
     stopping : dict, optional
         Early stopping on a column of `logs`: ``column``, ``mode`` ("min" or "max"), ``min_delta``, ``patience``, ``baseline``,
         ``start_from_epoch``, ``restore_best_weights``, with Keras's meaning.
+    reaching : tuple (column, threshold, mode), optional
+        Stop once this column of `logs` is at most the threshold (``mode="min"``) or at least (``"max"``).
     initial_epoch : int, default 0
         Number of the first epoch, as early stopping counts.
+    epoch_steps : int, default 0
+        Steps after which an epoch ends even where rows are left, with which the next one goes on; 0 is all rows. A pass over the rows
+        ends an epoch always.
+    stream : bool, default False
+        `x`, `y` and `sample_weight` are one batch: `run` takes one step on it, `feed` brings the next one, and `end_epoch` ends an epoch.
+        Without `shuffle` and `validation`.
 
     Raises
     ------
@@ -94,17 +115,21 @@ cdef class Training:
     cdef readonly bint restored
 
     def __init__(self, Network network not None, x, y, *, Py_ssize_t batch_size, bint shuffle, seed, Py_ssize_t epochs,
-                 sample_weight=None, validation=None, int num_threads=0, stopping=None, Py_ssize_t initial_epoch=0):
+                 sample_weight=None, validation=None, int num_threads=0, stopping=None, reaching=None,
+                 Py_ssize_t initial_epoch=0, Py_ssize_t epoch_steps=0, bint stream=False):
         cdef Run *run = &self.run_state
-        cdef Py_ssize_t blocks = 0, capacity, rows
+        cdef Py_ssize_t rows
         cdef int threads
-        cdef bint sums = False
         if network.compiled is None:
             raise RuntimeError("compile the network before training it")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         if epochs < 0:
             raise ValueError(f"epochs must be at least 0, not {epochs}")
+        if epoch_steps < 0:
+            raise ValueError(f"epoch_steps must be at least 0, not {epoch_steps}")
+        if stream and (shuffle or validation is not None):
+            raise ValueError("a stream of batches is neither shuffled nor validated here")
         memset(run, 0, sizeof(Run))
         self.network = network
         self.arrays = (x, y, sample_weight, validation)
@@ -114,22 +139,9 @@ cdef class Training:
         rows = run.train.rows
         run.batch = min(batch_size, rows)
         threads = threads_for(network.plan.operations * run.batch * STEP_ADVANTAGE, (run.batch + 15) // 16, num_threads)
-        if run.batch > SUM_ROWS and network.plan.coupled == 0:
-            blocks = (run.batch + SUM_ROWS - 1) // SUM_ROWS
-            sums = blocks >= BLOCKS_A_THREAD * threads and blocks * network.plan.parameters * network.itemsize <= PARTIALS_BYTES
-        run.phases = rows_phases(&network.plan, run.phase, run.stretch)
-        if sums:
-            run.phase[0] = PHASE_ROWS_SUMS
-        run.phase[run.phases] = PHASE_SUMS_TILES if sums else PHASE_TILES
-        run.phases += 1
-        run.block = 0
-        if validation is not None:
-            run.block = min(<Py_ssize_t>SUM_ROWS, round_up((run.validation.rows + threads - 1) // threads, COLUMN_ALIGN))
-        if sums:
-            run.block = SUM_ROWS
-        capacity = max(threads * run.block, 0 if sums else run.batch)
-        self.space = network.workspace(capacity, threads, max(run.batch, threads * run.block), blocks if sums else 1, True)
-        run.tiny = tiny_kind(&self.space.plan, &self.space.space, run.batch)
+        run.stream = stream
+        run.epoch_steps = epoch_steps
+        self.lay_out(threads)
         self.state = network.copy_state(network.state)
         self.version = network.version
         columns = network.objective.columns * (2 if validation is not None else 1)
@@ -141,10 +153,7 @@ cdef class Training:
             run.drawn = -1
             run.order = <int64_t *>self.order.base
             run.train.order = run.order
-        run.plan = &self.space.plan
-        run.space = &self.space.space
         run.objective = &network.objective
-        run.work = self.space.arena.base
         run.parameters = self.state.arena.base
         run.bad = &self.bad[0]
         run.processor = &self.processor[0]
@@ -159,14 +168,110 @@ cdef class Training:
         run.logs = &self.log_array[0, 0]
         fnn_barrier_init(&run.barrier)
         if stopping is not None:
-            self.set_stopping(stopping)
+            set_stopping(run, stopping)
+            if run.stopping.restore:
+                self.best_parameters = Arena(network.plan.parameters * network.itemsize)
+                run.best_parameters = self.best_parameters.base
+        if reaching is not None:
+            set_reaching(run, reaching)
         if network.busy():
             raise RuntimeError("this network is being trained by another call; wait for it to end")
         network.training = weakref.ref(self)
-        if network.dtype == "float32":
+        self.refresh()
+
+    cdef int lay_out(self, int threads) except -1:
+        # the workspace of steps of `run.batch` rows on so many threads
+        cdef Run *run = &self.run_state
+        cdef Network network = self.network
+        cdef Py_ssize_t blocks = 0, capacity
+        cdef bint sums = False
+        if run.batch > SUM_ROWS and network.plan.coupled == 0:
+            blocks = (run.batch + SUM_ROWS - 1) // SUM_ROWS
+            sums = blocks >= BLOCKS_A_THREAD * threads and blocks * network.plan.parameters * network.itemsize <= PARTIALS_BYTES
+        run.phases = rows_phases(&network.plan, run.phase, run.stretch)
+        if sums:
+            run.phase[0] = PHASE_ROWS_SUMS
+        run.phase[run.phases] = PHASE_SUMS_TILES if sums else PHASE_TILES
+        run.phases += 1
+        run.block = 0
+        if run.validation.rows > 0:
+            run.block = min(<Py_ssize_t>SUM_ROWS, round_up((run.validation.rows + threads - 1) // threads, COLUMN_ALIGN))
+        if sums:
+            run.block = SUM_ROWS
+        capacity = max(threads * run.block, 0 if sums else run.batch)
+        self.space = network.workspace(capacity, threads, max(run.batch, threads * run.block), blocks if sums else 1, True)
+        run.tiny = tiny_kind(&self.space.plan, &self.space.space, run.batch)
+        run.plan = &self.space.plan
+        run.space = &self.space.space
+        run.work = self.space.arena.base
+        return 0
+
+    cdef int refresh(self) except -1:
+        # the transposed copies of the weights
+        cdef Run *run = &self.run_state
+        if self.network.dtype == "float32":
             prepare[float](run, <float *>run.parameters)
         else:
             prepare[double](run, <double *>run.parameters)
+        return 0
+
+    def feed(self, x, y, sample_weight=None):
+        """Take the next batch of a stream; of any number of rows.
+
+        Parameters
+        ----------
+        x, y, sample_weight
+            As `Training` takes them.
+
+        Raises
+        ------
+        RuntimeError
+            If this is no stream, or the batch before was not trained on.
+        ValueError
+            For shapes that do not fit the network; the batch before stays.
+        """
+        cdef Run *run = &self.run_state
+        if not run.stream:
+            raise RuntimeError("this training has its rows already; make it with stream=True to feed it batches")
+        if not starved(run):
+            raise RuntimeError("run() has not trained on the batch before this one")
+        self.set_source(&run.train, x, y, sample_weight, "")
+        self.arrays = (x, y, sample_weight, None)
+        run.position = 0
+        self.looked = False
+        if run.train.rows > run.batch:
+            run.batch = run.train.rows
+            self.lay_out(<int>self.bad.shape[0])
+            self.refresh()
+
+    def end_epoch(self):
+        """End a stream's epoch: `logs` gets the means over its batches' rows. Publishes.
+
+        Raises
+        ------
+        RuntimeError
+            If this is no stream, or the epoch has no steps.
+        FloatingPointError
+            If the epoch's loss is not finite; what was published last stays.
+        """
+        cdef Run *run = &self.run_state
+        if not run.stream or run.step == 0:
+            raise RuntimeError("only a stream's epoch is ended from outside, and only after a step")
+        self.log_room()
+        means(run, run.seen, run.training_means)
+        run.resume = run.position
+        end_epoch(run)
+        if run.status == STATUS_DIVERGED:
+            self.close()
+            self.raise_status()
+        self.publish()
+
+    cdef int log_room(self) except -1:
+        cdef Run *run = &self.run_state
+        if run.epoch == self.log_array.shape[0]:
+            self.log_array = np.concatenate([self.log_array, np.zeros_like(self.log_array)])
+            run.logs = &self.log_array[0, 0]
+        return 0
 
     cdef set_source(self, Source *source, x, y, weight, str label):
         # pointers only; `arrays` keeps the arrays alive
@@ -185,24 +290,6 @@ cdef class Training:
         source.y = <const void *><size_t>y.ctypes.data
         source.weight = <const void *><size_t>weight.ctypes.data if weight is not None else NULL
         source.order = NULL
-
-    cdef set_stopping(self, stopping):
-        cdef Run *run = &self.run_state
-        run.stopping.active = True
-        run.stopping.column = stopping["column"]
-        if not 0 <= run.stopping.column < run.log_columns:
-            raise ValueError(f"stopping column {stopping['column']} is not one of the {run.log_columns} columns recorded")
-        run.stopping.larger_is_better = stopping["mode"] == "max"
-        run.stopping.min_delta = abs(stopping.get("min_delta", 0.0))
-        run.stopping.patience = stopping.get("patience", 0)
-        run.stopping.has_baseline = stopping.get("baseline") is not None
-        run.stopping.baseline = stopping["baseline"] if run.stopping.has_baseline else 0.0
-        run.stopping.start_from_epoch = stopping.get("start_from_epoch", 0)
-        run.stopping.restore = stopping.get("restore_best_weights", False)
-        run.stopping.best = -INFINITY if run.stopping.larger_is_better else INFINITY
-        if run.stopping.restore:
-            self.best_parameters = Arena(self.network.plan.parameters * self.network.itemsize)
-            run.best_parameters = self.best_parameters.base
 
     def run(self, Py_ssize_t max_epochs, double seconds):
         """Train on, without the GIL, and publish.
@@ -242,7 +329,7 @@ cdef class Training:
         start_call(run)
         self.network.running = True
         try:
-            while run.status == STATUS_RUNNING and run.epoch < wanted:
+            while run.status == STATUS_RUNNING and run.epoch < wanted and not starved(run):
                 self.run_slice(wanted, deadline)
                 if clock() >= deadline:
                     break
@@ -254,7 +341,7 @@ cdef class Training:
         if run.status == STATUS_BAD_DATA or run.status == STATUS_DIVERGED:
             self.close()
             self.raise_status()
-        if run.epoch >= run.epochs or run.status == STATUS_STOPPED:
+        if run.epoch >= run.epochs or run.status == STATUS_STOPPED or run.status == STATUS_REACHED:
             self.finished = True
             if run.stopping.restore and run.stopping.saved:
                 memcpy(run.parameters, run.best_parameters, run.plan.parameters * run.plan.kernels.itemsize)
@@ -284,18 +371,13 @@ cdef class Training:
         if self.version == self.network.version:
             return 0
         memcpy(run.parameters, self.network.state.arena.base, run.plan.parameters * run.plan.kernels.itemsize)
-        if self.network.dtype == "float32":
-            prepare[float](run, <float *>run.parameters)
-        else:
-            prepare[double](run, <double *>run.parameters)
+        self.refresh()
         return 0
 
     cdef int run_slice(self, Py_ssize_t wanted, double deadline) except -1:
         # one native call; where the number of threads is ours to choose, also one measurement
         cdef Run *run = &self.run_state
-        if run.epoch == self.log_array.shape[0]:
-            self.log_array = np.concatenate([self.log_array, np.zeros_like(self.log_array)])
-            run.logs = &self.log_array[0, 0]
+        self.log_room()
         run.epochs_wanted = min(wanted, self.log_array.shape[0])
         cdef double begun = clock(), work = run.work_done
         cdef int threads = choose(&self.pace, begun), thread
@@ -375,7 +457,7 @@ cdef class Training:
         cdef Run *run = &self.run_state
         if run.validating:
             return np.array([run.training_means[i] for i in range(run.objective.columns)])
-        means(run, run.position, now)
+        means(run, run.seen, now)
         return np.array([now[i] for i in range(run.objective.columns)])
 
     @property
@@ -396,7 +478,8 @@ cdef class Training:
     @property
     def steps(self):
         """Steps of an epoch."""
-        return (self.run_state.train.rows + self.run_state.batch - 1) // self.run_state.batch
+        cdef Py_ssize_t steps = (self.run_state.train.rows + self.run_state.batch - 1) // self.run_state.batch
+        return min(steps, self.run_state.epoch_steps) if self.run_state.epoch_steps else steps
 
     @property
     def threads(self):
@@ -407,6 +490,11 @@ cdef class Training:
     def stopped(self):
         """Whether early stopping ended the training."""
         return self.run_state.status == STATUS_STOPPED
+
+    @property
+    def reached(self):
+        """Whether the value waited for ended the training."""
+        return self.run_state.status == STATUS_REACHED
 
     @property
     def best_epoch(self):
