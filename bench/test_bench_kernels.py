@@ -18,6 +18,17 @@ SHAPES = [(32, 8, 10), (64, 32, 64), (256, 64, 256), (50, 37, 19), (128, 784, 12
 GENERIC_LIMIT = 1_000_000  # multiplications; that set is the reference and takes its time
 ELEMENTS = (256, 512)
 PARAMETERS = 100_000
+ACTIVATION_PARAMETERS = {
+    "leaky_relu": (0.2,),
+    "relu_max": (6.0,),
+    "relu_general": (0.1, 0.0, 6.0, 0.5),
+    "elu": (1.0,),
+    "celu": (0.5,),
+    "squareplus": (4.0,),
+    "soft_shrink": (0.5,),
+    "hard_shrink": (0.5,),
+    "threshold": (0.5, -1.0),
+}
 
 
 @pytest.fixture(params=runtime.instruction_sets())
@@ -79,13 +90,19 @@ def test_dense(benchmark, report, rng, isa, direction, shape):
 @pytest.mark.parametrize("name", [name for name in kernels.ACTIVATIONS if name != "linear"])
 def test_activation(benchmark, report, rng, isa, name, direction):
     z = normal(rng, *ELEMENTS)
+    p = ACTIVATION_PARAMETERS.get(name, ())
     out = np.empty_like(z)
     if direction == "forward":
-        benchmark(kernels.activation_forward, name, z, out=out, num_threads=1)
+        benchmark(kernels.activation_forward, name, z, parameters=p, out=out, num_threads=1)
         streams = 2
     else:
-        a = kernels.activation_forward(name, z)
-        benchmark(kernels.activation_backward, name, a, normal(rng, *ELEMENTS), out=out, num_threads=1)
+        read = (
+            z
+            if kernels.activation_reads(name) == "input"
+            else kernels.activation_forward(name, z, parameters=p)
+        )
+        da = normal(rng, *ELEMENTS)
+        benchmark(kernels.activation_backward, name, read, da, parameters=p, out=out, num_threads=1)
         streams = 3
     assert np.isfinite(out).all()
     row = {"activation": name, "": direction, "instructions": isa}

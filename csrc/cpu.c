@@ -155,9 +155,16 @@ uint64_t fnn_float_flush(void) { return 0; }
 void fnn_float_restore(uint64_t state) { (void)state; }
 #endif
 
-#define ELEMENTWISE(name, reads, f, df) {#name, reads, 0, -1, -1},
+#define ELEMENTWISE(name, reads, parameters, f, df) {#name, reads, 0, -1, -1},
 #define ROWWISE(name, reads) {#name, reads, 1, -1, -1},
 const fnn_operation fnn_activation_table[FNN_ACTIVATIONS] = {
+#include "activations.def"
+};
+#undef ELEMENTWISE
+#undef ROWWISE
+#define ELEMENTWISE(name, reads, parameters, f, df) parameters,
+#define ROWWISE(name, reads) 0,
+const int fnn_activation_parameters[FNN_ACTIVATIONS] = {
 #include "activations.def"
 };
 #undef ELEMENTWISE

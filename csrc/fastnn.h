@@ -17,7 +17,7 @@
 enum fnn_dtype { FNN_F32, FNN_F64, FNN_DTYPES };
 
 enum fnn_activation {
-#define ELEMENTWISE(name, reads, f, df) FNN_ACTIVATION_##name,
+#define ELEMENTWISE(name, reads, parameters, f, df) FNN_ACTIVATION_##name,
 #define ROWWISE(name, reads) FNN_ACTIVATION_##name,
 #include "activations.def"
 #undef ELEMENTWISE
@@ -63,9 +63,13 @@ typedef struct fnn_operation {
     int fused_with; /* fused losses: the activation that it absorbs, else -1 */
 } fnn_operation;
 extern const fnn_operation fnn_activation_table[FNN_ACTIVATIONS];
+extern const int fnn_activation_parameters[FNN_ACTIVATIONS]; /* how many each has */
 extern const fnn_operation fnn_loss_table[FNN_LOSSES];
 extern const fnn_operation fnn_metric_table[FNN_METRICS];
 extern const fnn_operation fnn_optimizer_table[FNN_OPTIMIZERS];
+
+/* What an operation can be given beside its arrays; a pointer to parameters points at so many. */
+#define FNN_PARAMETERS_MAX 4
 
 #define FNN_TILE_ROWS_MAX 14
 #define FNN_PANEL_VECTORS_MAX 4
@@ -91,9 +95,11 @@ typedef void fnn_tile(size_t depth, const void *a, ptrdiff_t a_row, ptrdiff_t a_
 typedef void fnn_dot_rows(size_t rows, size_t depth, const void *a, size_t lda, const void *w, void *out);
 
 /* out = f(z) and d = d * f'(a), elementwise on (rows, n) matrices; a is what the activation's `reads` says. In place is fine.
-   Row-wise activations: on columns, (units = rows of the matrix, n = number of rows). */
-typedef void fnn_activation_forward(size_t rows, size_t n, const void *z, size_t ldz, void *out, size_t ldo);
-typedef void fnn_activation_backward(size_t rows, size_t n, const void *a, size_t lda, void *d, size_t ldd);
+   Row-wise activations: on columns, (units = rows of the matrix, n = number of rows). p: the parameters. */
+typedef void fnn_activation_forward(size_t rows, size_t n, const void *z, size_t ldz, void *out, size_t ldo,
+                                    const double *p);
+typedef void fnn_activation_backward(size_t rows, size_t n, const void *a, size_t lda, void *d, size_t ldd,
+                                     const double *p);
 
 /* All on columns (ld >= rows). out: (units, rows), the network's output (fused losses: the pre-activation, which they replace by
    the output); y: (units or 1, rows); weight: (rows,) or NULL; delta (OUT, or NULL): weight * scale * d(loss of the row)/d(out);
@@ -120,15 +126,18 @@ typedef struct fnn_tiny {
     size_t lda, ldd;
     int relu, first_bias;
     fnn_activation_forward *forward; /* elementwise; NULL where `relu`, or none */
+    const double *p;                 /* its parameters */
     void *a, *d;                     /* its output and deltas, row-major */
-    void *gradients;                 /* as a parameter buffer */
+    void *kept; /* its pre-activations, as `a`, where the derivative reads them; else NULL */
+    void *gradients; /* as a parameter buffer */
     fnn_activation_backward *backward;
-    size_t outputs, targets, columns;   /* units of the last layer, columns of y, loss and metrics */
-    size_t last, stride, parameters;    /* place of the last layer, its row, size of a parameter buffer */
-    size_t ld;                          /* of all columns */
+    size_t outputs, targets, columns; /* units of the last layer, columns of y, loss and metrics */
+    size_t last, stride, parameters; /* place of the last layer, its row, size of a parameter buffer */
+    size_t ld; /* of all columns */
     int last_bias;
-    fnn_activation_forward *last_forward;   /* NULL: none, or the loss's */
+    fnn_activation_forward *last_forward; /* NULL: none, or the loss's */
     fnn_activation_backward *last_backward;
+    const double *last_p;
     fnn_loss_rows *loss, *metric_loss[FNN_TINY_COLUMNS]; /* of column c > 0: one of the two */
     fnn_metric_rows *metric[FNN_TINY_COLUMNS];
     fnn_optimizer_step *optimizer;
@@ -171,8 +180,8 @@ static inline size_t fnn_row_counters(size_t n) { return ((n + 3) / 4 + 15) / 16
 typedef struct fnn_kernels {
     const char *isa;
     size_t itemsize;
-    size_t lanes;                               /* of one vector */
-    size_t panel_vectors;                       /* of one panel of packed weights, at most */
+    size_t lanes; /* of one vector */
+    size_t panel_vectors; /* of one panel of packed weights, at most */
     size_t tile_rows[FNN_PANEL_VECTORS_MAX + 1]; /* largest tile, by its vectors */
     fnn_tile *tile[FNN_PANEL_VECTORS_MAX + 1][FNN_TILE_ROWS_MAX + 1];
     fnn_dot_rows *dot_rows;

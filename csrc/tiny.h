@@ -16,6 +16,7 @@ INLINE void P(input_block)(const fnn_tiny *t, int count, int vectors, size_t r, 
     const size_t width = (size_t)vectors * LANES, depth = t->inputs;
     const vec iota = v_load(P(IOTA));
     const REAL *p[8];
+    REAL *kept = t->kept ? (REAL *)t->kept + r * t->lda : NULL;
     vec acc[8][2];
 #pragma GCC unroll 8
     for (int i = 0; i < count; i++) {
@@ -45,7 +46,14 @@ INLINE void P(input_block)(const fnn_tiny *t, int count, int vectors, size_t r, 
 #pragma GCC unroll 2
             for (int j = 0; j < vectors; j++)
                 v_store(block + (i * vectors + j) * LANES, acc[i][j]);
-        t->forward(1, (rows - r < (size_t)count ? rows - r : (size_t)count) * width, block, 0, block, 0);
+        if (kept)
+#pragma GCC unroll 8
+            for (int i = 0; i < count; i++)
+#pragma GCC unroll 2
+                for (int j = 0; j < vectors; j++)
+                    v_store(kept + (size_t)i * t->lda + j * LANES, acc[i][j]);
+        t->forward(1, (rows - r < (size_t)count ? rows - r : (size_t)count) * width, block, 0, block, 0,
+                   t->p);
 #pragma GCC unroll 8
         for (int i = 0; i < count; i++)
 #pragma GCC unroll 2
@@ -238,13 +246,13 @@ static void P(tiny_step)(const fnn_tiny *t, size_t rows, const int64_t *index, c
         P(dot_rows)(rows % 16 > 2 ? padded : rows, t->stride, t->a, t->lda, w + t->last + j * t->stride,
                     z + j * ld);
     if (t->last_forward)
-        t->last_forward(t->outputs, padded, z, ld, z, ld);
+        t->last_forward(t->outputs, padded, z, ld, z, ld, t->last_p);
     t->loss(rows, t->outputs, z, ld, t->y, ld, weights, scale, t->delta, ld, values);
     if (t->last_backward)
-        t->last_backward(t->outputs, padded, z, ld, t->delta, ld);
+        t->last_backward(t->outputs, padded, z, ld, t->delta, ld, t->last_p);
     P(few_backward)(t, rows, w);
     if (t->backward)
-        t->backward(rows, t->vectors * LANES, t->a, t->lda, t->d, t->ldd);
+        t->backward(rows, t->vectors * LANES, t->kept ? t->kept : t->a, t->lda, t->d, t->ldd, t->p);
     P(input_gradient)(t, rows, index, x);
     for (int i = 0; i < 4; i++)
         h[i] = (REAL)hyper[i];

@@ -18,7 +18,7 @@ import numpy as np
 EPSILON = 1e-7
 
 
-# ---- activations: z -> a, and (a, dL/da) -> dL/dz ------------------------------------------------
+# ---- activations: (z, *parameters) -> a, and (z, dL/da, *parameters) -> dL/dz --------------------
 
 
 def sigmoid(z):
@@ -31,13 +31,194 @@ def softmax(z):
     return e / e.sum(axis=-1, keepdims=True)
 
 
+def softmax_gradient(z, da):
+    a = softmax(z)
+    return a * (da - (a * da).sum(axis=-1, keepdims=True))
+
+
+def log_softmax(z):
+    z = z - z.max(axis=-1, keepdims=True)
+    return z - np.log(np.exp(z).sum(axis=-1, keepdims=True))
+
+
+def sparsemax(z):
+    """The projection onto probabilities, row by row: the support is the longest run of the largest."""
+    a = np.empty_like(z)
+    for row, out in zip(z.reshape(-1, z.shape[-1]), a.reshape(-1, z.shape[-1]), strict=True):
+        down = np.sort(row - row.max())[::-1]
+        size = max(k for k in range(1, len(row) + 1) if 1 + k * down[k - 1] > down[:k].sum())
+        out[...] = np.maximum(row - row.max() - (down[:size].sum() - 1) / size, 0)
+    return a
+
+
+def sparsemax_gradient(z, da):
+    inside = sparsemax(z) > 0
+    return inside * (da - (da * inside).sum(axis=-1, keepdims=True) / inside.sum(axis=-1, keepdims=True))
+
+
+def normal_density(x):
+    pi = 4 * np.arctan(np.ones((), x.dtype))  # as exact as x is
+    return np.exp(-x * x / 2) / np.sqrt(2 * pi)
+
+
+def normal(x):
+    """The normal distribution, of float64 or wider: a series near 0, a continued fraction in the tails."""
+    u = np.abs(x)
+    near, far = np.minimum(u, 2), np.maximum(u, 2)
+    term = total = near
+    for k in range(1, 60):
+        term = term * near * near / (2 * k + 1)
+        total = total + term
+    fraction = far
+    for k in range(200, 0, -1):
+        fraction = far + k / fraction
+    tail = np.where(u < 2, x.dtype.type(0.5) - normal_density(near) * total, normal_density(far) / fraction)
+    return np.where(x < 0, tail, 1 - tail)
+
+
+def softplus(z):
+    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
+
+
+def softsign(z):
+    return z / (1 + np.abs(z))
+
+
+def squareplus(z, b):
+    s = np.sqrt(z * z + b)
+    return np.where(z < 0, b / (s + np.abs(z)), z + s) / 2
+
+
+def relu_general(z, slope, low, high, threshold):
+    return np.where(z > threshold, np.clip(z, low, high), slope * (z - threshold))
+
+
+def relu_general_gradient(z, da, slope, low, high, threshold):
+    return da * np.where(z > threshold, (z > low) & (z < high), slope * (z < threshold))
+
+
+def expm1_below(z):
+    return np.expm1(np.minimum(z, 0))
+
+
+def selu(z):
+    return SCALE * np.where(z > 0, z, ALPHA * expm1_below(z))
+
+
+def gelu_inner(z):
+    return np.sqrt(2 / np.pi) * (z + 0.044715 * z**3)
+
+
+def gelu_tanh_gradient(z, da):
+    t = np.tanh(gelu_inner(z))
+    inner = np.sqrt(2 / np.pi) * (1 + 3 * 0.044715 * z**2)
+    return da * ((1 + t) / 2 + z / 2 * (1 - t * t) * inner)
+
+
+def mish_gradient(z, da):
+    t = np.tanh(softplus(z))
+    return da * (t + z * (1 - t * t) * sigmoid(z))
+
+
+def hard_sigmoid(z):
+    return np.clip(z + 3, 0, 6) / 6
+
+
+ALPHA, SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+
 ACTIVATIONS = {
-    "linear": (lambda z: z, lambda a, da: da),
-    "relu": (lambda z: np.maximum(z, 0.0), lambda a, da: da * (a > 0)),
-    "sigmoid": (sigmoid, lambda a, da: da * a * (1 - a)),
-    "tanh": (np.tanh, lambda a, da: da * (1 - a * a)),
-    "softmax": (softmax, lambda a, da: a * (da - (a * da).sum(axis=-1, keepdims=True))),
+    "linear": (lambda z: z, lambda z, da: da),
+    "relu": (lambda z: np.maximum(z, 0.0), lambda z, da: da * (z > 0)),
+    "leaky_relu": (lambda z, s: np.where(z < 0, s * z, z), lambda z, da, s: da * np.where(z < 0, s, 1)),
+    "relu_max": (lambda z, high: np.clip(z, 0, high), lambda z, da, high: da * ((z > 0) & (z < high))),
+    "relu_general": (relu_general, relu_general_gradient),
+    "elu": (
+        lambda z, alpha: np.where(z > 0, z, alpha * expm1_below(z)),
+        lambda z, da, alpha: da * np.where(z > 0, 1, alpha * np.exp(np.minimum(z, 0))),
+    ),
+    "selu": (selu, lambda z, da: da * SCALE * np.where(z > 0, 1, ALPHA * np.exp(np.minimum(z, 0)))),
+    "celu": (
+        lambda z, alpha: np.where(z > 0, z, alpha * expm1_below(z / alpha)),
+        lambda z, da, alpha: da * np.exp(np.minimum(z, 0) / alpha),
+    ),
+    "gelu": (lambda z: z * normal(z), lambda z, da: da * (normal(z) + z * normal_density(z))),
+    "gelu_tanh": (lambda z: z * (1 + np.tanh(gelu_inner(z))) / 2, gelu_tanh_gradient),
+    "silu": (lambda z: z * sigmoid(z), lambda z, da: da * sigmoid(z) * (1 + z * sigmoid(-z))),
+    "mish": (lambda z: z * np.tanh(softplus(z)), mish_gradient),
+    "softplus": (softplus, lambda z, da: da * sigmoid(z)),
+    "log_sigmoid": (lambda z: -softplus(-z), lambda z, da: da * sigmoid(-z)),
+    "softsign": (softsign, lambda z, da: da / (1 + np.abs(z)) ** 2),
+    "squareplus": (squareplus, lambda z, da, b: da * squareplus(z, b) / np.sqrt(z * z + b)),
+    "exponential": (np.exp, lambda z, da: da * np.exp(z)),
+    "sigmoid": (sigmoid, lambda z, da: da * sigmoid(z) * sigmoid(-z)),
+    "hard_sigmoid": (hard_sigmoid, lambda z, da: da * (np.abs(z) < 3) / 6),
+    "hard_silu": (
+        lambda z: z * hard_sigmoid(z),
+        lambda z, da: da * np.where(np.abs(z) < 3, z / 3 + 0.5, z > 0),
+    ),
+    "tanh": (np.tanh, lambda z, da: da / np.cosh(np.clip(z, -300, 300)) ** 2),
+    "hard_tanh": (lambda z: np.clip(z, -1, 1), lambda z, da: da * (np.abs(z) < 1)),
+    "tanh_shrink": (lambda z: z - np.tanh(z), lambda z, da: da * np.tanh(z) ** 2),
+    "soft_shrink": (
+        lambda z, t: np.sign(z) * np.maximum(np.abs(z) - t, 0),
+        lambda z, da, t: da * (np.abs(z) > t),
+    ),
+    "hard_shrink": (lambda z, t: z * (np.abs(z) > t), lambda z, da, t: da * (np.abs(z) > t)),
+    "threshold": (lambda z, t, value: np.where(z > t, z, value), lambda z, da, t, value: da * (z > t)),
+    "sparse_plus": (
+        lambda z: np.where(z >= 1, z, np.where(z <= -1, 0, (z + 1) ** 2 / 4)),
+        lambda z, da: da * np.clip(z + 1, 0, 2) / 2,
+    ),
+    "sparse_sigmoid": (lambda z: np.clip(z + 1, 0, 2) / 2, lambda z, da: da * (np.abs(z) < 1) / 2),
+    "softmax": (softmax, softmax_gradient),
+    "log_softmax": (log_softmax, lambda z, da: da - softmax(z) * da.sum(axis=-1, keepdims=True)),
+    "sparsemax": (sparsemax, sparsemax_gradient),
 }
+# those that everything is tried with; the others are tried where activations are
+COMMON = ("linear", "relu", "sigmoid", "softmax", "tanh")
+PARAMETERS = {
+    "leaky_relu": [(0.2,), (0.01,)],
+    "relu_max": [(6.0,), (0.7,)],
+    "relu_general": [(0.1, 0.0, 1.5, 0.25), (0.0, -np.inf, np.inf, -0.5), (-0.3, -np.inf, np.inf, 0.0)],
+    "elu": [(1.0,), (0.3,)],
+    "celu": [(1.0,), (0.4,)],
+    "squareplus": [(4.0,), (0.01,)],
+    "soft_shrink": [(0.5,)],
+    "hard_shrink": [(0.5,)],
+    "threshold": [(0.3, -1.2)],
+}
+# what a layer's specification says: a name, or a name and parameters
+SPECIFICATIONS = [
+    (name, p) if p else name for name in sorted(ACTIVATIONS) for p in PARAMETERS.get(name, [()])
+]
+
+
+def activation(specification):
+    """(z -> a, (z, dL/da) -> dL/dz) of a name, or a name and parameters."""
+    name, p = (specification, ()) if isinstance(specification, str) else specification
+    forward, backward = ACTIVATIONS[name]
+    return (lambda z: forward(z, *p)), (lambda z, da: backward(z, da, *p))
+
+
+def kinks(specification):
+    """The inputs at which the derivative, or the function itself, jumps."""
+    name, p = (specification, ()) if isinstance(specification, str) else specification
+    return {
+        "relu": [0],
+        "leaky_relu": [0],
+        "relu_max": [0, *p],
+        "relu_general": p[1:],
+        "elu": [0],
+        "selu": [0],
+        "hard_sigmoid": [-3, 3],
+        "hard_silu": [-3, 3],
+        "hard_tanh": [-1, 1],
+        "soft_shrink": [*p, *(-t for t in p)],
+        "hard_shrink": [*p, *(-t for t in p)],
+        "threshold": p[:1],
+        "sparse_plus": [-1, 1],
+        "sparse_sigmoid": [-1, 1],
+    }.get(name, [])
 
 
 # ---- losses: (y, a) -> one value a row, and its gradient with respect to a -----------------------
@@ -159,7 +340,10 @@ OPTIMIZERS = {"sgd": SGD, "adam": Adam}
 
 
 class Net:
-    """Dense layers: ``layers`` lists (units, activation, use_bias), ``weights`` kernel, bias, kernel, ..."""
+    """Dense layers: ``layers`` lists (units, activation, use_bias), ``weights`` kernel, bias, kernel, ...
+
+    An activation is a name, or a name and parameters.
+    """
 
     def __init__(self, layers: Sequence[tuple[int, str, bool]], weights: Iterable[np.ndarray]):
         self.layers = list(layers)
@@ -172,11 +356,14 @@ class Net:
 
     def outputs(self, x):
         """The input and every layer's output."""
-        found = [np.asarray(x, dtype=np.float64)]
-        for activation, kernel, bias in self._pieces():
-            z = found[-1] @ kernel + (0 if bias is None else bias)
-            found.append(ACTIVATIONS[activation][0](z))
-        return found
+        return self._forward(x)[0]
+
+    def _forward(self, x):
+        found, before = [np.asarray(x, dtype=np.float64)], []
+        for specification, kernel, bias in self._pieces():
+            before.append(found[-1] @ kernel + (0 if bias is None else bias))
+            found.append(activation(specification)[0](before[-1]))
+        return found, before
 
     def predict(self, x):
         return self.outputs(x)[-1]
@@ -187,17 +374,17 @@ class Net:
 
     def gradients(self, loss, from_logits, x, y, sample_weight=None):
         """(row losses times their weights, output, gradient of the mean loss for every weight)."""
-        found = self.outputs(x)
+        found, pre = self._forward(x)
         share = (
             np.ones(len(found[0])) if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         )
         rows, delta = LOSSES[loss, from_logits](np.asarray(y, dtype=np.float64), found[-1])
         delta = delta * (share / len(share))[:, None]
         gradients = []
-        for (activation, kernel, bias), before, after in reversed(
-            list(zip(self._pieces(), found[:-1], found[1:], strict=True))
+        for (specification, kernel, bias), before, z in reversed(
+            list(zip(self._pieces(), found[:-1], pre, strict=True))
         ):
-            delta = ACTIVATIONS[activation][1](after, delta)
+            delta = activation(specification)[1](z, delta)
             gradients += [] if bias is None else [delta.sum(axis=0)]
             gradients.append(before.T @ delta)
             delta = delta @ kernel.T

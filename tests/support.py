@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from itertools import count
 
 import numpy as np
-from oracle import Net
+from oracle import Net, kinks
 
 THREADS = (1, 2, 3, 5, 8)
 
@@ -95,7 +95,7 @@ def _clear_of_kinks(layers, weights, x, y, loss, probabilities, gap=1e-3):
     found = net.outputs(x)
     for (activation, kernel, bias), before in zip(net._pieces(), found[:-1], strict=True):
         z = before @ kernel + (0 if bias is None else bias)
-        if activation == "relu" and np.abs(z).min() < gap:
+        if any(np.abs(z - kink).min() < gap for kink in kinks(activation)):
             return False
     a = found[-1]
     if loss == "mean_absolute_error" and np.abs(a - y).min() < gap:

@@ -1,5 +1,8 @@
 """The same networks in Keras and PyTorch, where installed: same weights, same data, same results."""
 
+import functools
+import inspect
+
 import numpy as np
 import pytest
 from support import mlp
@@ -207,3 +210,104 @@ def test_keras_configurations_of_layers(name):
         assert set(given) == set(ours.get_config()), type(ours).__name__
         type(ours).from_config(given)
         type(theirs).from_config(ours.get_config())
+
+
+# (function, arguments): every one of Keras's but sparsemax (below), and arguments that change what is
+# computed
+ACTIVATIONS = [
+    *((name, {}) for name in sorted(fastnn.activations.FUNCTIONS) if name not in ("threshold", "sparsemax")),
+    ("threshold", {"threshold": 0.3, "default_value": -1.2}),
+    ("relu", {"negative_slope": 0.1}),
+    ("relu", {"max_value": 1.5}),
+    ("relu", {"threshold": 0.4}),
+    ("relu", {"threshold": -0.4}),
+    ("relu", {"negative_slope": 0.1, "max_value": 2.0, "threshold": 0.4}),
+    ("relu", {"negative_slope": 0.1, "max_value": 2.0, "threshold": -0.4}),
+    ("relu", {"negative_slope": -0.3}),
+    ("relu", {"negative_slope": 0.2, "max_value": 6}),
+    ("leaky_relu", {"negative_slope": 0.01}),
+    ("elu", {"alpha": 0.4}),
+    ("celu", {"alpha": 0.4}),
+    ("gelu", {"approximate": True}),
+    ("squareplus", {"b": 0.1}),
+    ("soft_shrink", {"threshold": 1.0}),
+    ("hard_shrink", {"threshold": 1.0}),
+    ("softmax", {"axis": 0}),
+    ("log_softmax", {"axis": 0}),
+    ("glu", {"axis": 0}),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), ACTIVATIONS, ids=str)
+def test_activations_of_keras(name, arguments, rng):
+    """On arrays, and through the compiled routine, with gradients by JAX where that is Keras's backend."""
+    keras = pytest.importorskip("keras")
+    z = (3 * rng.normal(size=(10, 8))).astype("f4")
+    theirs, ours = getattr(keras.activations, name), getattr(fastnn.activations, name)
+    want = np.asarray(theirs(z, **arguments))
+    np.testing.assert_allclose(ours(z, **arguments), want, rtol=1e-5, atol=2e-6)
+    bound = ours.with_arguments(**arguments)
+    compiled = bound.form.compiled and "axis" not in arguments
+    if compiled:
+        got = fastnn.kernels.activation_forward(bound.name, z, parameters=bound.parameters)
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=2e-6)
+    if keras.backend.backend() != "jax":
+        return
+    import jax
+
+    da = rng.normal(size=want.shape).astype("f4")
+    dz = np.asarray(jax.grad(lambda z: (theirs(z, **arguments) * da).sum())(z))
+    np.testing.assert_allclose(bound.backward(z, da), dz, rtol=1e-4, atol=1e-5)
+    if compiled:
+        read = z if bound.form.reads == "input" else got
+        back = fastnn.kernels.activation_backward(bound.name, read, da, parameters=bound.parameters)
+        np.testing.assert_allclose(back, dz, rtol=1e-4, atol=1e-5)
+
+
+def test_keras_has_no_other_activations():
+    keras = pytest.importorskip("keras")
+    theirs = {name for name in dir(keras.activations) if not name.startswith("_")}
+    assert theirs <= set(fastnn.activations.__all__)
+    for name in theirs - {"get", "serialize", "deserialize"}:
+        found = inspect.signature(getattr(fastnn.activations, name)).parameters
+        want = inspect.signature(getattr(keras.activations, name)).parameters
+        assert [(p, v.default) for p, v in found.items()] == [(p, v.default) for p, v in want.items()], name
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [case for case in ACTIVATIONS if case[0] not in ("glu", "sparsemax") and "axis" not in case[1]],
+    ids=str,
+)
+def test_training_with_each_activation_as_keras_does(name, arguments, rng):
+    keras = pytest.importorskip("keras")
+    x, y = rng.normal(size=(40, 5)).astype("f4"), rng.normal(size=(40, 2)).astype("f4")
+
+    def layers_of(activations):
+        own = functools.partial(getattr(activations, name), **arguments)
+        # one behind the other, these two soon leave the range of numbers
+        return (9, own), (6, "tanh" if name in ("exponential", "log_softmax") else own), (2, None)
+
+    model = mlp(5, *layers_of(fastnn.activations), optimizer=fastnn.optimizers.SGD(0.01), loss="mse")
+    layers = [keras.layers.Dense(units, activation=f) for units, f in layers_of(keras.activations)]
+    twin = keras.Sequential([keras.Input((5,)), *layers])
+    twin.compile(optimizer=keras.optimizers.SGD(0.01), loss="mse")
+    twin.set_weights(model.get_weights())
+    options = {"epochs": 4, "batch_size": 16, "shuffle": False, "verbose": 0, "validation_split": 0.2}
+    ours, theirs = model.fit(x, y, **options).history, twin.fit(x, y, **options).history
+    assert set(ours) == set(theirs)
+    for key in ours:
+        np.testing.assert_allclose(ours[key], theirs[key], rtol=1e-3, atol=1e-5)
+    for got, want in zip(model.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-5)
+
+
+def test_sparsemax_differs_from_keras_only_where_that_gives_no_probabilities(rng):
+    """Keras 3 adds up all partial sums of the support, not the last alone: most rows do not sum to 1."""
+    keras = pytest.importorskip("keras")
+    z = (3 * rng.normal(size=(300, 8))).astype("f4")
+    theirs, ours = np.asarray(keras.activations.sparsemax(z)), fastnn.activations.sparsemax(z)
+    np.testing.assert_allclose(ours.sum(axis=1), 1, rtol=1e-6)
+    right = np.abs(theirs.sum(axis=1) - 1) < 1e-5
+    assert 20 < right.sum() < 300
+    np.testing.assert_allclose(ours[right], theirs[right], rtol=1e-5, atol=2e-6)

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from oracle import PARAMETERS, SPECIFICATIONS
 from support import run_python
 
 import fastnn
@@ -159,7 +160,6 @@ def test_tables_in_c_and_in_the_extension_list_the_same_names():
 
 def test_declarations_in_python_list_the_same_names():
     for table, module in (
-        (k.ACTIVATIONS, fastnn.activations),
         (k.LOSSES, fastnn.losses),
         (k.METRICS, fastnn.metrics),
         (k.OPTIMIZERS, fastnn.optimizers),
@@ -168,13 +168,35 @@ def test_declarations_in_python_list_the_same_names():
             assert module.get(name) is not None, f"{module.__name__} does not know {name}"
 
 
-@pytest.mark.parametrize("name", k.ACTIVATIONS)
-def test_declared_activations_are_what_is_computed(name, rng):
+@needs_checkout
+def test_activations_in_python_list_the_same_names():
+    """A line in C and an entry in Python: what they say of each agrees."""
+    forms = {name: form for name, form in fastnn.activations.FORMS.items() if form.compiled}
+    assert set(forms) == set(k.ACTIVATIONS)
+    for name, form in forms.items():
+        assert form.reads == k.activation_reads(name), name
+    lines = re.findall(
+        r"^ELEMENTWISE\((\w+), \w+, (\d)", (CSRC / "activations.def").read_text(), re.MULTILINE
+    )
+    assert {name: int(count) for name, count in lines if count != "0"} == {
+        name: len(p[0]) for name, p in PARAMETERS.items()
+    }
+    for name, count in lines:
+        assert k.activation_parameter_count(name) == int(count)
+
+
+@pytest.mark.parametrize("specification", SPECIFICATIONS, ids=str)
+def test_declared_activations_are_what_is_computed(specification, rng):
     import numpy as np
 
-    z = rng.normal(size=(7, 5))
-    declared = np.asarray(fastnn.activations.get(name)(z))
-    np.testing.assert_allclose(declared, k.activation_forward(name, z), rtol=1e-6, atol=1e-7)
+    name, p = (specification, ()) if isinstance(specification, str) else specification
+    form = fastnn.activations.FORMS[name]
+    z, da = rng.normal(size=(7, 5)) * 2, rng.normal(size=(7, 5))
+    a = k.activation_forward(name, z, parameters=p)
+    np.testing.assert_allclose(form.function(z, *p), a, rtol=1e-6, atol=1e-7)
+    read = z if form.reads == "input" else a
+    dz = form.rowwise(read, da) if form.rowwise else da * form.derivative(read, *p)
+    np.testing.assert_allclose(dz, k.activation_backward(name, read, da, parameters=p), rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", k.LOSSES)

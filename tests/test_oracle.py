@@ -2,12 +2,25 @@
 
 import numpy as np
 import pytest
-from oracle import ACTIVATIONS, EPSILON, LOSSES, METRICS, OPTIMIZERS, SGD, Adam, Net
+from oracle import (
+    ACTIVATIONS,
+    COMMON,
+    EPSILON,
+    LOSSES,
+    METRICS,
+    OPTIMIZERS,
+    SGD,
+    SPECIFICATIONS,
+    Adam,
+    Net,
+    activation as activation_of,
+    kinks,
+)
 from support import central_differences, gradient_case
 
 
 @pytest.mark.parametrize(("loss", "from_logits"), sorted(LOSSES))
-@pytest.mark.parametrize("activation", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("activation", COMMON)
 @pytest.mark.parametrize("hidden", [(), ("tanh",), ("relu", "sigmoid"), ("softmax", "linear", "tanh")])
 def test_gradients_match_central_differences(activation, loss, from_logits, hidden):
     layers, weights, x, y = gradient_case(activation, loss, from_logits, hidden=hidden)
@@ -17,6 +30,35 @@ def test_gradients_match_central_differences(activation, loss, from_logits, hidd
     expected = central_differences(lambda: net.loss(loss, from_logits, x, y, sample_weight), net.weights)
     for got, want in zip(gradients, expected, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("specification", SPECIFICATIONS, ids=str)
+def test_activations_against_central_differences(specification):
+    forward, backward = activation_of(specification)
+    rng, h = np.random.default_rng(3), 1e-6
+    z, da = rng.normal(size=(40, 5)) * 3, rng.normal(size=(40, 5))
+    for kink in kinks(specification):
+        z[np.abs(z - kink) < 1e-3] += 0.01
+    got, want = backward(z, da), np.zeros_like(z)
+    for j in range(z.shape[1]):
+        step = np.zeros(z.shape[1])
+        step[j] = h
+        want[:, j] = ((forward(z + step) - forward(z - step)) * da).sum(axis=1) / (2 * h)
+    np.testing.assert_allclose(got, want, rtol=1e-6, atol=1e-8)
+
+
+def test_activations_by_hand():
+    def of(name, z, *p):
+        return ACTIVATIONS[name][0](np.array([z]), *p)[0]
+
+    np.testing.assert_allclose(of("gelu", 1.0), 0.8413447460685429486, rtol=1e-15)
+    np.testing.assert_allclose(of("gelu", -5.0) / -5, 2.866515718791939117e-7, rtol=1e-14)
+    np.testing.assert_allclose(of("mish", 1.0), np.tanh(np.log(1 + np.e)), rtol=1e-14)
+    np.testing.assert_allclose(of("squareplus", 3.0, 16.0), 4, rtol=1e-15)
+    np.testing.assert_allclose(of("sparsemax", [0.1, 1.1, 0.2]), [0, 0.95, 0.05], rtol=1e-14, atol=1e-16)
+    np.testing.assert_allclose(of("sparsemax", [5.0, 1.0, 0.0]), [1, 0, 0])
+    assert of("relu_general", 2.0, 0.1, 0.0, 1.5, 0.25) == 1.5
+    assert of("relu_general", -1.0, 0.1, 0.0, 1.5, 0.25) == -0.125
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ def library():
 FANN = library()
 
 MOST = 5e7  # operations of a step: beyond, its rounds alone would take the run's time
+WEIGHTS = 1e5  # beyond, setting them takes minutes: each is looked for among all
 
 
 class Peer(Base):
@@ -88,6 +89,8 @@ class Peer(Base):
     def why_not(cls, spec):
         if not spec.inference and spec.flops > MOST:
             return f"at some 2 GFLOP/s, a step takes {1e3 * spec.flops / 2e9:.0f} ms"
+        if sum((k + 1) * m for k, m in spec.products) > WEIGHTS:
+            return "its function that sets weights takes minutes for so many"
         return super().why_not(spec)
 
     def __init__(self, spec, x, y, threads=1):

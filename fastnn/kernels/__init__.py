@@ -15,6 +15,10 @@ except ModuleNotFoundError as error:
         "Python in another folder."
     ) from None
 
+from fastnn.kernels.activations import (
+    activation_parameter_count as activation_parameter_count,
+    activation_reads as activation_reads,
+)
 from fastnn.kernels.functions import (
     activation_backward as activation_backward,
     activation_forward as activation_forward,

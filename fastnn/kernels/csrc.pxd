@@ -12,6 +12,7 @@ cdef extern from "fastnn.h" nogil:
     int FNN_TILE_ROWS_MAX, FNN_PANEL_VECTORS_MAX, FNN_FEW_UNITS, FNN_TINY_VECTORS
     enum:
         FNN_HYPER_MAX
+        FNN_PARAMETERS_MAX
         FNN_FEW_ROWS
         FNN_ORDERS
 
@@ -22,6 +23,7 @@ cdef extern from "fastnn.h" nogil:
         int fused_from
         int fused_with
     const fnn_operation fnn_activation_table[]
+    const int fnn_activation_parameters[]
     const fnn_operation fnn_loss_table[]
     const fnn_operation fnn_metric_table[]
     const fnn_operation fnn_optimizer_table[]
@@ -33,9 +35,9 @@ cdef extern from "fastnn.h" nogil:
     ctypedef void (*dot_rows_function)(
         size_t rows, size_t depth, const void *a, size_t lda, const void *w, void *out) noexcept nogil
     ctypedef void fnn_activation_forward(
-        size_t rows, size_t n, const void *z, size_t ldz, void *out, size_t ldo) noexcept nogil
+        size_t rows, size_t n, const void *z, size_t ldz, void *out, size_t ldo, const double *p) noexcept nogil
     ctypedef void (*activation_backward_function)(
-        size_t rows, size_t n, const void *a, size_t lda, void *d, size_t ldd) noexcept nogil
+        size_t rows, size_t n, const void *a, size_t lda, void *d, size_t ldd, const double *p) noexcept nogil
     ctypedef void (*loss_function)(
         size_t rows, size_t units, void *out, size_t ldo, const void *y, size_t ldy, const void *weight,
         double scale, void *delta, size_t ldd, void *row_loss) noexcept nogil
@@ -50,8 +52,10 @@ cdef extern from "fastnn.h" nogil:
         size_t lda, ldd
         int relu, first_bias
         fnn_activation_forward *forward
+        const double *p
         void *a
         void *d
+        void *kept
         void *gradients
         activation_backward_function backward
         size_t outputs, targets, columns
@@ -60,6 +64,7 @@ cdef extern from "fastnn.h" nogil:
         int last_bias
         fnn_activation_forward *last_forward
         activation_backward_function last_backward
+        const double *last_p
         loss_function loss
         loss_function metric_loss[16]
         metric_function metric[16]

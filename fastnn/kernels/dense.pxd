@@ -18,7 +18,7 @@ cdef void pack(const Layer *layer, const real *kernel, const real *bias, real *w
 cdef void unpack(const Layer *layer, const real *weights, real *kernel, real *bias) noexcept nogil
 cdef void refresh_transposed(const fnn_kernels *k, const Layer *layer, const real *weights, real *transposed, Py_ssize_t panel,
                              Py_ssize_t first, Py_ssize_t last) noexcept nogil
-cdef void rowwise_forward(const fnn_kernels *k, int activation, Py_ssize_t rows, Py_ssize_t units, const real *z, Py_ssize_t ldz,
-                          real *a, Py_ssize_t lda, real *scratch) noexcept nogil
-cdef void rowwise_backward(const fnn_kernels *k, int activation, Py_ssize_t rows, Py_ssize_t units, const real *a, Py_ssize_t lda,
-                           real *d, Py_ssize_t ldd, real *scratch) noexcept nogil
+cdef void rowwise_forward(const fnn_kernels *k, int activation, const double *parameters, Py_ssize_t rows, Py_ssize_t units,
+                          const real *z, Py_ssize_t ldz, real *a, Py_ssize_t lda, real *scratch) noexcept nogil
+cdef void rowwise_backward(const fnn_kernels *k, int activation, const double *parameters, Py_ssize_t rows, Py_ssize_t units,
+                           const real *a, Py_ssize_t lda, real *d, Py_ssize_t ldd, real *scratch) noexcept nogil

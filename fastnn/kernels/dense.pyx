@@ -60,7 +60,7 @@ cdef void layer_forward(const fnn_kernels *k, const Layer *layer, const real *we
         for j in range(layer.units):
             k.dot_rows(rows, round_up(layer.inputs + 1, COLUMN_ALIGN), x, ld, w + j * layer.stride, z + j * layer.z.step)
         if not layer.last and (layer.activation != FNN_ACTIVATION_linear):
-            k.activation_forward[layer.activation](layer.units, rows, z, layer.z.step, a, layer.a.step)
+            k.activation_forward[layer.activation](layer.units, rows, z, layer.z.step, a, layer.a.step, layer.parameters)
         return
     # a wide last layer: row-major products in `d`, then columns
     out = work + layer.d.offset + begin * layer.d.row if layer.last else z
@@ -80,9 +80,9 @@ cdef void activate(const fnn_kernels *k, const Layer *layer, const real *out, Py
     if layer.last:
         k.transpose(rows, layer.units, out, ld, z, layer.z.step)
     elif layer.rowwise:
-        rowwise_forward(k, layer.activation, rows, layer.units, z, ld, a, ld, scratch)
+        rowwise_forward(k, layer.activation, layer.parameters, rows, layer.units, z, ld, a, ld, scratch)
     elif finish == FNN_STORE and (layer.activation != FNN_ACTIVATION_linear):
-        k.activation_forward[layer.activation](rows, layer.units, z, ld, a, ld)
+        k.activation_forward[layer.activation](rows, layer.units, z, ld, a, ld, layer.parameters)
 
 
 cdef void layer_backward(const fnn_kernels *k, const Layer *layer, const Layer *below, const real *weights,
@@ -106,7 +106,8 @@ cdef void layer_backward(const fnn_kernels *k, const Layer *layer, const Layer *
                   read + panel.start if finish != FNN_STORE else NULL, below.a.row)
     if below.narrow:
         k.transpose(rows, layer.inputs, out, ld, work + below.d.offset + begin, below.d.step)
-        k.activation_backward[below.activation](below.units, rows, read, below.a.step, work + below.d.offset + begin, below.d.step)
+        k.activation_backward[below.activation](below.units, rows, read, below.a.step, work + below.d.offset + begin, below.d.step,
+                                                below.parameters)
     else:
         slope(k, below, read, out, ld, rows, finish, scratch)
 
@@ -115,9 +116,9 @@ cdef void slope(const fnn_kernels *k, const Layer *layer, const real *read, real
                 real *scratch) noexcept nogil:
     """d (IN and OUT) of a wide layer through the derivative of its activation at `read`."""
     if layer.rowwise:
-        rowwise_backward(k, layer.activation, rows, layer.units, read, layer.a.row, d, ld, scratch)
+        rowwise_backward(k, layer.activation, layer.parameters, rows, layer.units, read, layer.a.row, d, ld, scratch)
     elif finish == FNN_STORE and (layer.activation != FNN_ACTIVATION_linear):
-        k.activation_backward[layer.activation](rows, layer.units, read, layer.a.row, d, ld)
+        k.activation_backward[layer.activation](rows, layer.units, read, layer.a.row, d, ld, layer.parameters)
 
 
 cdef void wide_gradient(const fnn_kernels *k, const Layer *layer, const real *work, Py_ssize_t begin, Py_ssize_t rows,
@@ -213,20 +214,20 @@ cdef void refresh_transposed(const fnn_kernels *k, const Layer *layer, const rea
 
 # ---- activations over whole rows, on row-major matrices ----
 
-cdef void rowwise_forward(const fnn_kernels *k, int activation, Py_ssize_t rows, Py_ssize_t units, const real *z, Py_ssize_t ldz,
-                          real *a, Py_ssize_t lda, real *scratch) noexcept nogil:
+cdef void rowwise_forward(const fnn_kernels *k, int activation, const double *parameters, Py_ssize_t rows, Py_ssize_t units,
+                          const real *z, Py_ssize_t ldz, real *a, Py_ssize_t lda, real *scratch) noexcept nogil:
     """a (OUT) = f(z), through columns in scratch (units x 16), 16 rows at a time."""
     cdef Py_ssize_t r = 0, n
     while r < rows:
         n = min(<Py_ssize_t>COLUMN_ALIGN, rows - r)
         k.transpose(n, units, z + r * ldz, ldz, scratch, COLUMN_ALIGN)
-        k.activation_forward[activation](units, n, scratch, COLUMN_ALIGN, scratch, COLUMN_ALIGN)
+        k.activation_forward[activation](units, n, scratch, COLUMN_ALIGN, scratch, COLUMN_ALIGN, parameters)
         k.transpose(units, n, scratch, COLUMN_ALIGN, a + r * lda, lda)
         r += n
 
 
-cdef void rowwise_backward(const fnn_kernels *k, int activation, Py_ssize_t rows, Py_ssize_t units, const real *a, Py_ssize_t lda,
-                           real *d, Py_ssize_t ldd, real *scratch) noexcept nogil:
+cdef void rowwise_backward(const fnn_kernels *k, int activation, const double *parameters, Py_ssize_t rows, Py_ssize_t units,
+                           const real *a, Py_ssize_t lda, real *d, Py_ssize_t ldd, real *scratch) noexcept nogil:
     """d (IN and OUT) through the derivative at a, through columns in scratch (2 x units x 16)."""
     cdef Py_ssize_t r = 0, n
     cdef real *columns = scratch + units * COLUMN_ALIGN
@@ -234,6 +235,6 @@ cdef void rowwise_backward(const fnn_kernels *k, int activation, Py_ssize_t rows
         n = min(<Py_ssize_t>COLUMN_ALIGN, rows - r)
         k.transpose(n, units, a + r * lda, lda, scratch, COLUMN_ALIGN)
         k.transpose(n, units, d + r * ldd, ldd, columns, COLUMN_ALIGN)
-        k.activation_backward[activation](units, n, scratch, COLUMN_ALIGN, columns, COLUMN_ALIGN)
+        k.activation_backward[activation](units, n, scratch, COLUMN_ALIGN, columns, COLUMN_ALIGN, parameters)
         k.transpose(units, n, columns, COLUMN_ALIGN, d + r * ldd, ldd)
         r += n

@@ -197,7 +197,7 @@ cdef void wide_stage(const fnn_kernels *k, const Stage *s, const real *weights, 
         wide_rows(k, s.layer, weights + s.place, a, lda, c, ldc, rows, finish, first, last)
     if finish == FNN_STORE and activation != FNN_ACTIVATION_linear and not s.layer.rowwise:
         start = panel_start(k, s, first)
-        k.activation_forward[activation](rows, panel_start(k, s, last) - start, c + start, ldc, c + start, ldc)
+        k.activation_forward[activation](rows, panel_start(k, s, last) - start, c + start, ldc, c + start, ldc, s.layer.parameters)
 
 
 cdef void narrow_stage(const fnn_kernels *k, const Stage *s, Py_ssize_t block, const real *weights, const real *a, Py_ssize_t lda, real *c,
@@ -209,16 +209,16 @@ cdef void narrow_stage(const fnn_kernels *k, const Stage *s, Py_ssize_t block, c
     if rows == 1:
         k.dot_units(layer.units, depth, w, layer.stride, a, c)
         if layer.rowwise:
-            rowwise_forward(k, layer.activation, 1, layer.units, c, ldc, c, ldc, scratch)
+            rowwise_forward(k, layer.activation, layer.parameters, 1, layer.units, c, ldc, c, ldc, scratch)
         elif layer.activation != FNN_ACTIVATION_linear:  # all units in one vector
-            k.activation_forward[layer.activation](1, layer.units, c, 1, c, 1)
+            k.activation_forward[layer.activation](1, layer.units, c, 1, c, 1, layer.parameters)
         return
     if layer.units == 1 and ldc == 1 and not layer.rowwise:
         columns = c
     for j in range(layer.units):
         k.dot_rows(rows, depth, a, lda, w + j * layer.stride, columns + j * ld)
     if layer.activation != FNN_ACTIVATION_linear:
-        k.activation_forward[layer.activation](layer.units, rows, columns, ld, columns, ld)
+        k.activation_forward[layer.activation](layer.units, rows, columns, ld, columns, ld, layer.parameters)
     if columns != c:
         k.transpose(layer.units, rows, columns, ld, c, ldc)
 
@@ -260,13 +260,13 @@ cdef void forward_block(Forward f, const real *weights, real *work, const real *
         else:
             wide_stage(k, s, weights, a, lda, c, ldc, rows, 0, panels_of(s))
             if s.layer.rowwise:
-                rowwise_forward(k, s.layer.activation, rows, s.layer.units, c, ldc, c, ldc, scratch)
+                rowwise_forward(k, s.layer.activation, s.layer.parameters, rows, s.layer.units, c, ldc, c, ldc, scratch)
         a = c
         lda = ldc
     if f.plan.node[f.plan.nodes - 1].op != NULL and f.plan.output.rowwise:
-        rowwise_forward(k, f.plan.output.activation, rows, f.plan.outputs, c, lda, c, lda, scratch)
+        rowwise_forward(k, f.plan.output.activation, f.plan.output.parameters, rows, f.plan.outputs, c, lda, c, lda, scratch)
     elif f.plan.node[f.plan.nodes - 1].op != NULL and f.plan.output.activation != FNN_ACTIVATION_linear:
-        k.activation_forward[f.plan.output.activation](rows, f.plan.outputs, c, lda, c, lda)
+        k.activation_forward[f.plan.output.activation](rows, f.plan.outputs, c, lda, c, lda, f.plan.output.parameters)
 
 
 cdef void between_block(Forward f, const Op *op, const real *weights, real *work, real *c, Py_ssize_t ldc, Py_ssize_t rows) noexcept nogil:
@@ -330,7 +330,7 @@ cdef void shared_thread(Forward f, const real *weights, real *work, const real *
         if thread == 0 and s.layer.narrow:
             narrow_stage(k, s, f.block, weights, a, lda, c, ldc, rows, work + f.scratch)
         elif thread == 0 and s.layer.rowwise:
-            rowwise_forward(k, s.layer.activation, rows, s.layer.units, c, ldc, c, ldc, work + f.scratch)
+            rowwise_forward(k, s.layer.activation, s.layer.parameters, rows, s.layer.units, c, ldc, c, ldc, work + f.scratch)
         if i + 1 < f.plan.layers and not (f.stage[i + 1].layer.narrow and s.layer.narrow):
             fnn_barrier_wait(barrier, team, spins)
         a = c

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
@@ -8,7 +9,7 @@ def dense_forward(
     x: ArrayLike,
     w: ArrayLike,
     b: ArrayLike | None = None,
-    activation: str = "linear",
+    activation: str | tuple[str, Sequence[float]] = "linear",
     *,
     out: Array | None = None,
     num_threads: int | None = None,
@@ -25,8 +26,19 @@ def dense_backward(
     num_threads: int | None = None,
 ) -> tuple[Array | None, Array, Array]: ...
 def activation_forward(
-    name: str, z: ArrayLike, *, out: Array | None = None, num_threads: int | None = None
+    name: str,
+    z: ArrayLike,
+    *,
+    parameters: Sequence[float] = (),
+    out: Array | None = None,
+    num_threads: int | None = None,
 ) -> Array: ...
 def activation_backward(
-    name: str, a: ArrayLike, da: ArrayLike, *, out: Array | None = None, num_threads: int | None = None
+    name: str,
+    a: ArrayLike,
+    da: ArrayLike,
+    *,
+    parameters: Sequence[float] = (),
+    out: Array | None = None,
+    num_threads: int | None = None,
 ) -> Array: ...

@@ -10,7 +10,8 @@ from cython.parallel cimport parallel, threadid
 from libc.stdint cimport uint64_t
 from libc.string cimport memset
 
-from fastnn.kernels.csrc cimport FNN_ACTIVATION_linear, fnn_kernels
+from fastnn.kernels.activations cimport set_activation
+from fastnn.kernels.csrc cimport fnn_kernels
 from fastnn.kernels.dense cimport (
     layer_backward,
     layer_forward,
@@ -22,10 +23,9 @@ from fastnn.kernels.dense cimport (
     unpack,
     wide_gradient,
 )
-from fastnn.kernels.losses cimport activation_index
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.plan cimport COLUMN_ALIGN, SUM_ROWS, Layer, Panel, is_narrow, panel_at, panel_count, round_up, share
-from fastnn.kernels.runtime cimport activation_table, float_flush, float_restore, kernels_for, real
+from fastnn.kernels.runtime cimport float_flush, float_restore, kernels_for, real
 from fastnn.kernels.team cimport team_size
 from fastnn.kernels.threads cimport threads_for
 
@@ -43,7 +43,7 @@ cdef class LoneLayer:
     cdef Py_ssize_t scratch_size
     cdef int threads
 
-    def __cinit__(self, Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t units, int activation, size_t itemsize, int threads):
+    def __cinit__(self, Py_ssize_t rows, Py_ssize_t inputs, Py_ssize_t units, activation, size_t itemsize, int threads):
         cdef Layer *layer = &self.layer
         cdef Py_ssize_t capacity = round_up(max(rows, <Py_ssize_t>1), COLUMN_ALIGN), at = 0, r, i
         cdef Py_ssize_t x_ld = round_up(inputs + 1, COLUMN_ALIGN), z_ld = round_up(units + 1, COLUMN_ALIGN)
@@ -53,8 +53,7 @@ cdef class LoneLayer:
         self.threads = threads
         layer.inputs = inputs
         layer.units = units
-        layer.activation = activation
-        layer.rowwise = activation_table()[activation].rowwise
+        set_activation(layer, activation)
         layer.bias = True
         layer.narrow = is_narrow(inputs, units)
         layer.stride = x_ld
@@ -76,7 +75,7 @@ cdef class LoneLayer:
         layer.d = [at, 1, capacity] if layer.narrow else [at, z_ld, 1]
         at += capacity * (units if layer.narrow else z_ld)
         self.below.units = inputs
-        self.below.activation = FNN_ACTIVATION_linear
+        set_activation(&self.below, "linear")
         self.below.d = [at, x_ld, 1]
         self.below.a = self.below.d
         self.below.z = self.below.d
@@ -160,7 +159,7 @@ cdef void backward_panels(LoneLayer call, real *gradient, Py_ssize_t rows, int t
     float_restore(state)
 
 
-cdef int dense_forward_of(const real[:, ::1] x, const real[:, ::1] w, const real[::1] b, int activation, real[:, ::1] out,
+cdef int dense_forward_of(const real[:, ::1] x, const real[:, ::1] w, const real[::1] b, activation, real[:, ::1] out,
                           int num_threads) except -1:
     cdef Py_ssize_t rows = x.shape[0]
     cdef int threads = threads_for(2.0 * rows * w.shape[0] * w.shape[1], (rows + 15) // 16, num_threads)
@@ -182,7 +181,7 @@ cdef int dense_backward_of(const real[:, ::1] x, const real[:, ::1] w, const rea
     cdef Py_ssize_t rows = x.shape[0], p
     cdef bint need_dx = dx is not None
     cdef int threads = threads_for(4.0 * rows * w.shape[0] * w.shape[1], (rows + 15) // 16, num_threads)
-    cdef LoneLayer call = LoneLayer(rows, w.shape[0], w.shape[1], FNN_ACTIVATION_linear, sizeof(real), threads)
+    cdef LoneLayer call = LoneLayer(rows, w.shape[0], w.shape[1], "linear", sizeof(real), threads)
     cdef real *work = <real *>call.arena.base
     cdef Arena gradients = Arena((call.transposed - call.weights) * sizeof(real))
     cdef real *gradient = <real *>gradients.base
@@ -205,7 +204,7 @@ cdef int dense_backward_of(const real[:, ::1] x, const real[:, ::1] w, const rea
     return 0
 
 
-cdef int activation_forward_of(int activation, const real[:, ::1] z, real[:, ::1] out, int num_threads) except -1:
+cdef int activation_forward_of(const Layer *activation, const real[:, ::1] z, real[:, ::1] out, int num_threads) except -1:
     cdef Py_ssize_t rows = z.shape[0], n = z.shape[1]
     cdef int threads = threads_for(20.0 * rows * n, (rows + 15) // 16, num_threads)
     cdef Arena scratch = Arena(threads * 2 * n * COLUMN_ALIGN * sizeof(real))
@@ -216,7 +215,7 @@ cdef int activation_forward_of(int activation, const real[:, ::1] z, real[:, ::1
     return 0
 
 
-cdef int activation_backward_of(int activation, const real[:, ::1] a, real[:, ::1] d, int num_threads) except -1:
+cdef int activation_backward_of(const Layer *activation, const real[:, ::1] a, real[:, ::1] d, int num_threads) except -1:
     cdef Py_ssize_t rows = a.shape[0], n = a.shape[1]
     cdef int threads = threads_for(20.0 * rows * n, (rows + 15) // 16, num_threads)
     cdef Arena scratch = Arena(threads * 2 * n * COLUMN_ALIGN * sizeof(real))
@@ -227,7 +226,7 @@ cdef int activation_backward_of(int activation, const real[:, ::1] a, real[:, ::
     return 0
 
 
-cdef void activation_rows(int activation, const real *source, real *target, Py_ssize_t rows, Py_ssize_t n, real *scratch,
+cdef void activation_rows(const Layer *activation, const real *source, real *target, Py_ssize_t rows, Py_ssize_t n, real *scratch,
                           bint backward, int thread, int team) noexcept nogil:
     cdef const fnn_kernels *k = kernels_for(sizeof(real))
     cdef Py_ssize_t begin = share(rows, thread, team, COLUMN_ALIGN), m = share(rows, thread + 1, team, COLUMN_ALIGN) - begin
@@ -235,21 +234,21 @@ cdef void activation_rows(int activation, const real *source, real *target, Py_s
     source += begin * n
     target += begin * n
     scratch += thread * 2 * n * COLUMN_ALIGN
-    if m > 0 and activation_table()[activation].rowwise:
+    if m > 0 and activation.rowwise:
         if backward:
-            rowwise_backward(k, activation, m, n, source, n, target, n, scratch)
+            rowwise_backward(k, activation.activation, activation.parameters, m, n, source, n, target, n, scratch)
         else:
-            rowwise_forward(k, activation, m, n, source, n, target, n, scratch)
+            rowwise_forward(k, activation.activation, activation.parameters, m, n, source, n, target, n, scratch)
     elif m > 0 and backward:
-        k.activation_backward[activation](m, n, source, n, target, n)
+        k.activation_backward[activation.activation](m, n, source, n, target, n, activation.parameters)
     elif m > 0:
-        k.activation_forward[activation](m, n, source, n, target, n)
+        k.activation_forward[activation.activation](m, n, source, n, target, n, activation.parameters)
     float_restore(state)
 
 
 # ---- what Python calls ----
 
-def dense_forward(x, w, b=None, str activation="linear", *, out=None, num_threads=None):
+def dense_forward(x, w, b=None, activation="linear", *, out=None, num_threads=None):
     """Outputs of a dense layer: ``f(x @ w + b)``.
 
     Parameters
@@ -260,8 +259,8 @@ def dense_forward(x, w, b=None, str activation="linear", *, out=None, num_thread
         Kernel, cast to the dtype of `x`.
     b : array_like, shape (units,), optional
         Bias; zero if not given.
-    activation : str, default "linear"
-        One of ``fastnn.kernels.ACTIVATIONS``.
+    activation : str or (str, tuple of float), default "linear"
+        One of ``fastnn.kernels.ACTIVATIONS``, and its parameters if it has any.
     out : ndarray, shape (rows, units), optional
         Where the result goes: C-contiguous, of the dtype of `x`. May not overlap the arguments.
     num_threads : int, optional
@@ -284,9 +283,9 @@ def dense_forward(x, w, b=None, str activation="linear", *, out=None, num_thread
     b = as_vector(b, "b", w.shape[1], x.dtype)
     out = as_output(out, "out", (x.shape[0], w.shape[1]), x.dtype)
     if x.dtype == np.float32:
-        dense_forward_of[float](x, w, b, activation_index(activation), out, as_threads(num_threads))
+        dense_forward_of[float](x, w, b, activation, out, as_threads(num_threads))
     else:
-        dense_forward_of[double](x, w, b, activation_index(activation), out, as_threads(num_threads))
+        dense_forward_of[double](x, w, b, activation, out, as_threads(num_threads))
     return out
 
 
@@ -339,8 +338,8 @@ def dense_backward(x, w, dz, *, dx=None, dw=None, db=None, bint need_dx=True, nu
     return dx, dw, db
 
 
-def activation_forward(str name, z, *, out=None, num_threads=None):
-    """An activation of every element (softmax: of every row).
+def activation_forward(str name, z, *, parameters=(), out=None, num_threads=None):
+    """An activation of every element (softmax, log_softmax, sparsemax: of every row).
 
     Parameters
     ----------
@@ -348,6 +347,8 @@ def activation_forward(str name, z, *, out=None, num_threads=None):
         One of ``fastnn.kernels.ACTIVATIONS``.
     z : array_like, shape (rows, units)
         float64 stays float64, everything else is taken as float32.
+    parameters : sequence of float, default ()
+        As many as :func:`activation_parameter_count` says.
     out : ndarray, shape (rows, units), optional
         Where the result goes; may be `z` itself.
     num_threads : int, optional
@@ -362,17 +363,18 @@ def activation_forward(str name, z, *, out=None, num_threads=None):
     TypeError, ValueError
         Naming the argument, what came and what was expected.
     """
-    cdef int activation = activation_index(name)
+    cdef Layer activation
+    set_activation(&activation, (name, parameters))
     z = as_matrix(z, "z")
     out = as_output(out, "out", z.shape, z.dtype)
     if z.dtype == np.float32:
-        activation_forward_of[float](activation, z, out, as_threads(num_threads))
+        activation_forward_of[float](&activation, z, out, as_threads(num_threads))
     else:
-        activation_forward_of[double](activation, z, out, as_threads(num_threads))
+        activation_forward_of[double](&activation, z, out, as_threads(num_threads))
     return out
 
 
-def activation_backward(str name, a, da, *, out=None, num_threads=None):
+def activation_backward(str name, a, da, *, parameters=(), out=None, num_threads=None):
     """Gradient before an activation from the gradient behind it.
 
     Parameters
@@ -380,9 +382,11 @@ def activation_backward(str name, a, da, *, out=None, num_threads=None):
     name : str
         One of ``fastnn.kernels.ACTIVATIONS``.
     a : array_like, shape (rows, units)
-        What :func:`activation_forward` returned.
+        What :func:`activation_forward` returned, or what it was given, as :func:`activation_reads` says.
     da : array_like, shape (rows, units)
-        Gradient of the loss with respect to `a`.
+        Gradient of the loss with respect to the activation's output.
+    parameters : sequence of float, default ()
+        As for :func:`activation_forward`.
     out : ndarray, shape (rows, units), optional
         Where the result goes; may be `a` or `da` itself.
     num_threads : int, optional
@@ -397,7 +401,8 @@ def activation_backward(str name, a, da, *, out=None, num_threads=None):
     TypeError, ValueError
         Naming the argument, what came and what was expected.
     """
-    cdef int activation = activation_index(name)
+    cdef Layer activation
+    set_activation(&activation, (name, parameters))
     a = as_matrix(a, "a")
     da = as_matrix(da, "da", a.dtype)
     if da.shape != a.shape:
@@ -408,7 +413,7 @@ def activation_backward(str name, a, da, *, out=None, num_threads=None):
     if out is not da:
         out[...] = da
     if a.dtype == np.float32:
-        activation_backward_of[float](activation, a, out, as_threads(num_threads))
+        activation_backward_of[float](&activation, a, out, as_threads(num_threads))
     else:
-        activation_backward_of[double](activation, a, out, as_threads(num_threads))
+        activation_backward_of[double](&activation, a, out, as_threads(num_threads))
     return out

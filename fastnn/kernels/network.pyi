@@ -5,9 +5,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Activation = str | tuple[str, Sequence[float]]
 
 class Network:
-    def __init__(self, input_dim: int, layers: Sequence[tuple[int, str, bool]], dtype: str) -> None: ...
+    def __init__(
+        self, input_dim: int, layers: Sequence[tuple[int, Activation, bool]], dtype: str
+    ) -> None: ...
     @property
     def dtype(self) -> str: ...
     @property

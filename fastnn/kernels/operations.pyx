@@ -83,9 +83,9 @@ cdef void operation_rows(const fnn_kernels *k, const Op *op, const real *w, cons
     cdef Py_ssize_t n = op.units, j
     if op.kind == OP_ACTIVATION:
         if op.rowwise:
-            rowwise_forward(k, op.activation, rows, n, x, ldx, out, ldo, scratch)
+            rowwise_forward(k, op.activation, op.parameters, rows, n, x, ldx, out, ldo, scratch)
         else:
-            k.activation_forward[op.activation](rows, n, x, ldx, out, ldo)
+            k.activation_forward[op.activation](rows, n, x, ldx, out, ldo, op.parameters)
     elif op.kind == OP_AFFINE:
         for j in range(n):
             scratch[j] = <real>op.constants[j]
@@ -157,13 +157,15 @@ cdef void operation_backward(const Plan *plan, const Node *node, const Layer *be
         k.gather(rows, n, NULL, d, ldd, out, ld)
     if op.kind == OP_ACTIVATION:
         if op.rowwise:
-            rowwise_backward(k, op.activation, rows, n, a, node.layer.a.row, out, ld, scratch)
+            rowwise_backward(k, op.activation, op.parameters, rows, n, x if op.reads_input else a,
+                             op.x.row if op.reads_input else node.layer.a.row, out, ld, scratch)
         else:
             k.activation_backward[op.activation](rows, n, x if op.reads_input else a, op.x.row if op.reads_input else node.layer.a.row,
-                                                 out, ld)
+                                                 out, ld, op.parameters)
     if below.narrow:
         k.transpose(rows, n, out, ld, work + below.d.offset + begin, below.d.step)
-        k.activation_backward[below.activation](n, rows, read, below.a.step, work + below.d.offset + begin, below.d.step)
+        k.activation_backward[below.activation](n, rows, read, below.a.step, work + below.d.offset + begin, below.d.step,
+                                                below.parameters)
     elif below.activation != FNN_ACTIVATION_linear:
         slope(k, below, read, out, ld, rows, FNN_STORE, scratch)
 

@@ -4,7 +4,7 @@
 # network has two phases (rows, tiles); whatever couples rows or tiles adds phases, so the executor only ever sees this list.
 from libc.stdint cimport int64_t, uint64_t
 
-from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_bf16_kernels, fnn_kernels
+from fastnn.kernels.csrc cimport FNN_HYPER_MAX, FNN_PARAMETERS_MAX, fnn_bf16_kernels, fnn_kernels
 
 cdef enum:
     MAX_COLUMNS = 16      # loss and metrics
@@ -42,6 +42,7 @@ cdef struct Layer:
     Py_ssize_t inputs
     Py_ssize_t units
     int activation
+    double parameters[FNN_PARAMETERS_MAX]  # of the activation
     bint rowwise              # the activation couples a row's units
     bint reads_input          # its derivative reads the pre-activation
     bint bias
@@ -89,7 +90,7 @@ cdef struct Op:
     int activation
     bint rowwise
     bint reads_input
-    double parameters[OP_PARAMETERS]
+    double parameters[OP_PARAMETERS]  # also of the activation
     Py_ssize_t stream         # number of its random numbers among all of the network's
     Py_ssize_t partner        # of OP_ADD: the node of its OP_SPLIT; of that: the node of its OP_ADD
     const double *constants   # OP_AFFINE: scale, then offset, `units` each
@@ -116,6 +117,7 @@ cdef struct Node:
 cdef struct Output:
     Py_ssize_t units
     int activation            # behind an operation; of a dense layer, its own
+    double parameters[FNN_PARAMETERS_MAX]
     bint rowwise
     bint reads_input
     bint columns              # deltas stay columns (a narrow last layer)

@@ -1,6 +1,6 @@
 """From a list of layers to a plan: their shapes, where their parameters lie, and the jobs of the tile phase."""
-from fastnn.kernels.csrc cimport FNN_ACTIVATION_linear, FNN_READS_INPUT
-from fastnn.kernels.losses cimport activation_index
+from fastnn.kernels.activations cimport set_activation
+from fastnn.kernels.csrc cimport FNN_PARAMETERS_MAX, FNN_ACTIVATION_linear
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.plan cimport (
     COLUMN_ALIGN,
@@ -34,7 +34,6 @@ from fastnn.kernels.plan cimport (
     round_up,
     whole_way,
 )
-from fastnn.kernels.runtime cimport activation_table
 
 cdef enum:
     MAX_DIMENSION = 1 << 30
@@ -88,6 +87,7 @@ cdef Arena make_plan(Plan *plan, input_dim, layers):
     cdef Arena tables
     cdef Panel *panel
     cdef Layer *last
+    cdef Layer own
     behind = None
     *others, final = layers or [("nothing",)]
     if others and final[0] == "activation":  # on columns, where the loss may absorb it
@@ -136,9 +136,14 @@ cdef Arena make_plan(Plan *plan, input_dim, layers):
     plan.parameters = at
     last = plan.node[plan.nodes - 1].layer
     plan.outputs = plan.output.units = last.units
-    plan.output.activation = last.activation if behind is None else activation_index(behind)
-    plan.output.rowwise = activation_table()[plan.output.activation].rowwise
-    plan.output.reads_input = activation_table()[plan.output.activation].property == FNN_READS_INPUT
+    own = last[0]
+    if behind is not None:
+        set_activation(&own, behind)
+    plan.output.activation = own.activation
+    plan.output.rowwise = own.rowwise
+    plan.output.reads_input = own.reads_input
+    for i in range(FNN_PARAMETERS_MAX):
+        plan.output.parameters[i] = own.parameters[i]
     return tables
 
 
@@ -155,9 +160,7 @@ cdef int add_nodes(Plan *plan, layers) except -1:
             dense += 1
             layer.inputs = below
             layer.units, activation, layer.bias = entry
-            layer.activation = activation_index(activation)
-            layer.rowwise = activation_table()[layer.activation].rowwise
-            layer.reads_input = activation_table()[layer.activation].property == FNN_READS_INPUT
+            set_activation(layer, activation)
             layer.last = i == plan.nodes - 1
             layer.narrow = is_narrow(layer.inputs, layer.units)
             below = layer.units
@@ -178,6 +181,7 @@ cdef int add_nodes(Plan *plan, layers) except -1:
 cdef int add_operation(Plan *plan, Op *op, tuple entry, Py_ssize_t node, list splits) except -1:
     # settings of one operation
     cdef Py_ssize_t j
+    cdef Layer own
     name, *settings = entry
     if name not in OPERATIONS:
         raise ValueError(f"there is no operation {name!r}; there are {', '.join(OPERATIONS)}")
@@ -190,9 +194,12 @@ cdef int add_operation(Plan *plan, Op *op, tuple entry, Py_ssize_t node, list sp
         if plan.coupled > MAX_COUPLED:
             raise NotImplementedError(f"a network can have {MAX_COUPLED} batch normalisations at most")
     if op.kind == OP_ACTIVATION:
-        op.activation = activation_index(settings[0])
-        op.rowwise = activation_table()[op.activation].rowwise
-        op.reads_input = activation_table()[op.activation].property == FNN_READS_INPUT
+        set_activation(&own, settings[0])
+        op.activation = own.activation
+        op.rowwise = own.rowwise
+        op.reads_input = own.reads_input
+        for j in range(FNN_PARAMETERS_MAX):
+            op.parameters[j] = own.parameters[j]
     elif op.kind == OP_AFFINE:
         op.constants = plan.constants
         for values in settings:

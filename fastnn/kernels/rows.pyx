@@ -131,7 +131,7 @@ cdef void output_pass(const Plan *plan, const Space *space, const Objective *obj
     if node.op != NULL:
         k.transpose(n, last.units, work + node.layer.a.offset + begin * node.layer.a.row, node.layer.a.row, z, ld)
     if not objective.fused and (last.activation != FNN_ACTIVATION_linear):
-        k.activation_forward[last.activation](last.units, n, z, ld, out, ld)
+        k.activation_forward[last.activation](last.units, n, z, ld, out, ld, last.parameters)
     k.loss[objective.loss](n, last.units, out, ld, y, ld, work + space.weight + begin if weighted else NULL, scale,
                            delta if train else NULL, ld, value)
     for i in range(1, objective.columns):
@@ -152,6 +152,6 @@ cdef void first_deltas(const Plan *plan, const Space *space, real *work, bint fu
     cdef Py_ssize_t ld = space.capacity
     if not fused and (last.activation != FNN_ACTIVATION_linear):
         k.activation_backward[last.activation](last.units, n, work + (last.z.offset if last.reads_input else last.a.offset) + begin, ld,
-                                               delta, ld)
+                                               delta, ld, last.parameters)
     if not last.columns:
         k.transpose(last.units, n, delta, ld, work + last.d.offset + begin * last.d.row, last.d.row)

@@ -15,6 +15,7 @@ cdef double bf16_peak(const fnn_bf16_kernels *k, size_t iterations, int rounds) 
 
 # The tables of operations, in the order of their indices.
 cdef const fnn_operation *activation_table() noexcept nogil
+cdef int activation_parameters(int activation) noexcept nogil  # how many it has
 cdef const fnn_operation *loss_table() noexcept nogil
 cdef const fnn_operation *metric_table() noexcept nogil
 cdef const fnn_operation *optimizer_table() noexcept nogil

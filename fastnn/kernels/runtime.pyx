@@ -10,6 +10,7 @@ from fastnn.kernels.csrc cimport (
     FNN_BF16_KINDS,
     FNN_F32,
     FNN_F64,
+    fnn_activation_parameters,
     fnn_activation_table,
     fnn_bf16_kernels,
     fnn_bf16_kernels_for,
@@ -50,6 +51,9 @@ cdef const fnn_kernels *kernels_for(size_t itemsize) noexcept nogil:
 
 cdef const fnn_operation *activation_table() noexcept nogil:
     return fnn_activation_table
+
+cdef int activation_parameters(int activation) noexcept nogil:
+    return fnn_activation_parameters[activation]
 
 cdef const fnn_operation *loss_table() noexcept nogil:
     return fnn_loss_table

@@ -35,8 +35,8 @@ cdef bint starts_tiny(const Plan *plan, const Space *space, Py_ssize_t batch) no
     """Whether the first layer can read its rows where the data lies."""
     cdef const Layer *first = &plan.layer[0]
     return (plan.reduced == NULL and plan.ops == 0 and plan.layers > 1 and not first.narrow and first.panels == 1
-            and first.panel.vectors <= FNN_TINY_VECTORS and not first.rowwise and not first.reads_input
-            and first.inputs <= TINY_INPUTS and batch <= SUM_ROWS and batch <= space.strip)
+            and first.panel.vectors <= FNN_TINY_VECTORS and not first.rowwise and first.inputs <= TINY_INPUTS
+            and batch <= SUM_ROWS and batch <= space.strip)
 
 
 cdef TinyKind tiny_kind(const Plan *plan, const Space *space, Py_ssize_t batch) noexcept nogil:
@@ -68,8 +68,10 @@ cdef void describe(fnn_tiny *t, const Run *run) noexcept nogil:
     if not t.relu and (first.activation != FNN_ACTIVATION_linear):
         t.forward = k.activation_forward[first.activation]
         t.backward = k.activation_backward[first.activation]
+        t.p = &first.parameters[0]
     t.a = work + first.a.offset * item
     t.d = work + first.d.offset * item
+    t.kept = work + first.z.offset * item if first.reads_input else NULL
     t.gradients = work + run.space.partials * item
     if run.tiny == TINY_FUSED:
         describe_last(t, run, work, item)
@@ -91,6 +93,7 @@ cdef void describe_last(fnn_tiny *t, const Run *run, char *work, Py_ssize_t item
     if not run.objective.fused and (last.activation != FNN_ACTIVATION_linear):
         t.last_forward = k.activation_forward[last.activation]
         t.last_backward = k.activation_backward[last.activation]
+        t.last_p = &last.parameters[0]
     t.loss = k.loss[run.objective.loss]
     for i in range(1, run.objective.columns):
         if run.objective.metric_is_loss[i]:

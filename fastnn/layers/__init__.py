@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastnn.layers.activation import Activation, PReLU, Softmax
+from fastnn.layers.activation import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from fastnn.layers.chance import AlphaDropout, Dropout, GaussianDropout, GaussianNoise
 from fastnn.layers.core import Dense, Input, InputLayer
 from fastnn.layers.layer import Layer
@@ -22,19 +22,23 @@ _CLASSES = (
     BatchNormalization,
     Dense,
     Dropout,
+    ELU,
     Flatten,
     GaussianDropout,
     GaussianNoise,
     InputLayer,
     LayerNormalization,
+    LeakyReLU,
     Normalization,
     PReLU,
     RMSNormalization,
+    ReLU,
     Rescaling,
     Residual,
     Softmax,
 )
 __all__ = [
+    "ELU",
     "Activation",
     "AlphaDropout",
     "BatchNormalization",
@@ -47,9 +51,11 @@ __all__ = [
     "InputLayer",
     "Layer",
     "LayerNormalization",
+    "LeakyReLU",
     "Normalization",
     "PReLU",
     "RMSNormalization",
+    "ReLU",
     "Rescaling",
     "Residual",
     "Softmax",
@@ -61,8 +67,8 @@ LAYERS = Registry(
     "layer",
     "keras.layers",
     {c.__name__: c for c in _CLASSES},
-    later="""activityregularization add average concatenate elu embedding groupnormalization
-    identity lambda leakyrelu multiply permute relu repeatvector reshape subtract
+    later="""activityregularization add average concatenate embedding groupnormalization
+    identity lambda multiply permute repeatvector reshape subtract
     unitnormalization""",
 )
 

@@ -22,16 +22,112 @@ class Activation(Layer):
 
     def __init__(self, activation, **kwargs):
         super().__init__(**kwargs)
-        self.activation = activations.get(activation, "Activation: activation")
+        self.activation = activations.for_layer(activation, "Activation: activation")
 
     def plan(self):
-        return [("activation", self.activation.name)]
+        return [("activation", self.activation.specification)]
 
     def call(self, x):
         return self.activation(x).astype(x.dtype, copy=False)
 
     def get_config(self):
         return {**super().get_config(), "activation": activations.serialize(self.activation)}
+
+
+class Parametric(Layer):
+    """Base class of activations with arguments of their own; `as_activation` is what it computes.
+
+    Also for ``Dense(activation=LeakyReLU(0.1))``, as Keras allows it.
+    """
+
+    def as_activation(self) -> Any:
+        """Return the activation with this layer's arguments."""
+        raise NotImplementedError
+
+    def plan(self):
+        return [
+            ("activation", activations.for_layer(self.as_activation(), type(self).__name__).specification)
+        ]
+
+    def call(self, x):
+        return self.as_activation()(x).astype(x.dtype, copy=False)
+
+
+class ReLU(Parametric):
+    """``max(x, 0)``, with a slope, a ceiling and a threshold; see `fastnn.activations.relu`.
+
+    Parameters
+    ----------
+    max_value : float, optional
+        The largest value, at least 0.
+    negative_slope : float
+        Of inputs below the threshold.
+    threshold : float
+    **kwargs
+        As for `Activation`.
+    """
+
+    def __init__(self, max_value=None, negative_slope=0.0, threshold=0.0, **kwargs):
+        super().__init__(**kwargs)
+        self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
+        self.as_activation()
+
+    def as_activation(self):
+        return activations.relu.with_arguments(
+            negative_slope=self.negative_slope, max_value=self.max_value, threshold=self.threshold
+        )
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "max_value": self.max_value,
+            "negative_slope": self.negative_slope,
+            "threshold": self.threshold,
+        }
+
+
+class LeakyReLU(Parametric):
+    """``x`` where it is positive, else ``negative_slope * x``.
+
+    Parameters
+    ----------
+    negative_slope : float
+    **kwargs
+        As for `Activation`.
+    """
+
+    def __init__(self, negative_slope=0.3, **kwargs):
+        super().__init__(**kwargs)
+        self.negative_slope = negative_slope
+        self.as_activation()
+
+    def as_activation(self):
+        return activations.leaky_relu.with_arguments(negative_slope=self.negative_slope)
+
+    def get_config(self):
+        return {**super().get_config(), "negative_slope": self.negative_slope}
+
+
+class ELU(Parametric):
+    """``x`` where it is positive, else ``alpha * (exp(x) - 1)``.
+
+    Parameters
+    ----------
+    alpha : float
+    **kwargs
+        As for `Activation`.
+    """
+
+    def __init__(self, alpha=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.alpha = alpha
+        self.as_activation()
+
+    def as_activation(self):
+        return activations.elu.with_arguments(alpha=self.alpha)
+
+    def get_config(self):
+        return {**super().get_config(), "alpha": self.alpha}
 
 
 class Softmax(Layer):

@@ -97,7 +97,7 @@ class Dense(Layer):
     ----------
     units : int
         Number of outputs.
-    activation : str, optional
+    activation : str or Activation, optional
         By default linear; see `fastnn.activations`.
     use_bias : bool
     kernel_initializer, bias_initializer : str, Initializer or array
@@ -144,7 +144,7 @@ quantization_config : None
         ):
             if value is not None:
                 raise NotImplementedError(f"Dense: {name} is not supported; leave it at None.")
-        activation = activations.get(activation, "Dense: activation")
+        activation = activations.for_layer(activation, "Dense: activation")
         kernel_initializer = initializers.get(kernel_initializer, "Dense: kernel_initializer")
         bias_initializer = initializers.get(bias_initializer, "Dense: bias_initializer")
         for name, value in (
@@ -192,11 +192,14 @@ quantization_config : None
         return (*input_shape[:-1], self.units)
 
     def plan(self):
-        return [(self.units, self.activation.name, self.use_bias)]
+        return [(self.units, self.activation.specification, self.use_bias)]
 
     def call(self, x):
         return dense_forward(
-            x, self.kernel.value, None if self.bias is None else self.bias.value, self.activation.name
+            x,
+            self.kernel.value,
+            None if self.bias is None else self.bias.value,
+            self.activation.specification,
         )
 
     def get_config(self):

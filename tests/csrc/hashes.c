@@ -194,17 +194,19 @@ static void all(const fnn_kernels *k)
     one_row(k, a, b);
     if (s == 4)
         words(k, (const float *)a, (const float *)b);
+    const double p[FNN_PARAMETERS_MAX] = {0.25, 0.5, 2, 0.75};
     for (int i = 0; i < FNN_ACTIVATIONS; i++) {
-        k->activation_forward[i](13, 37, a, 48, c, 53);
+        k->activation_forward[i](13, 37, a, 48, c, 53, p);
         add_columns(k, c, 13, 37, 53);
         memcpy(d, b, 2000 * s);
-        k->activation_backward[i](13, 37, c, 53, d, 48);
+        k->activation_backward[i](13, 37, c, 53, d, 48, p);
         add_columns(k, d, 13, 37, 48);
     }
     for (int i = 0; i < FNN_LOSSES; i++)
         for (int weighted = 0; weighted < 2; weighted++) {
-            k->activation_forward[FNN_ACTIVATION_sigmoid](5, 48, a, 48, c, 48); /* outputs, inside (0, 1) */
-            k->activation_forward[FNN_ACTIVATION_sigmoid](5, 48, b, 48, d, 48); /* targets */
+            k->activation_forward[FNN_ACTIVATION_sigmoid](5, 48, a, 48, c, 48,
+                                                          p); /* outputs, inside (0, 1) */
+            k->activation_forward[FNN_ACTIVATION_sigmoid](5, 48, b, 48, d, 48, p); /* targets */
             for (size_t r = 0; r < 37 && fnn_loss_table[i].property == FNN_TARGETS_CLASS; r++)
                 if (s == 4)
                     ((float *)d)[r] = (float)(r % 5);
@@ -228,8 +230,8 @@ static void all(const fnn_kernels *k)
                 ((float *)h)[j] = 0.01f * (float)(j + 1);
             else
                 ((double *)h)[j] = 0.01 * (j + 1);
-        k->activation_forward[FNN_ACTIVATION_sigmoid](1, 1000, b, 1000, d,
-                                                      1000); /* second moments are not negative */
+        k->activation_forward[FNN_ACTIVATION_sigmoid](1, 1000, b, 1000, d, 1000,
+                                                      p); /* second moments are not negative */
         memcpy(c, b, 3000 * s);
         for (int step = 0; step < 3; step++)
             k->optimizer[i](960, a, c, c + 1000 * s, d, h);

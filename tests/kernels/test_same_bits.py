@@ -43,6 +43,18 @@ NETS = {
     "batch 256": (20, [(50, "relu")], 4, 600, 256, "categorical_crossentropy", "momentum", 2),
     "batch 700": (13, [(37, "sigmoid")], 2, 1500, 700, "mean_squared_error", "adam", 2),
     "full batch": (19, [(40, "relu"), (24, "tanh")], 7, 1500, 1500, "categorical_crossentropy", "adam", 3),
+    "smooth": (9, [(40, "gelu"), (24, "mish"), (12, "silu")], 2, 90, 33, "mean_squared_error", "adam", 3),
+    "parameters": (
+        9,
+        [(40, ("elu", (0.7,))), (3, ("relu_general", (0.1, 0.0, 2.0, 0.2))), (21, ("celu", (0.4,)))],
+        2,
+        90,
+        33,
+        "mean_squared_error",
+        "momentum",
+        3,
+    ),
+    "tiny with a parameter": (4, [(13, ("leaky_relu", (0.2,)))], 2, 45, 10, "mean_squared_error", "adam", 6),
     "no hidden layer": (300, [], 10, 64, 20, "sparse_categorical_crossentropy", "sgd", 3),
 }
 OPTIMIZERS = {

@@ -1,0 +1,3 @@
+from fastnn.kernels.plan cimport Layer
+
+cdef int set_activation(Layer *layer, specification) except -1
