@@ -9,7 +9,7 @@ import statistics
 import numpy as np
 import pytest
 
-from fastnn import kernels
+from fastnn import kernels, optimizers
 from fastnn._bench import machine
 from fastnn.kernels import runtime
 
@@ -111,19 +111,15 @@ def test_activation(benchmark, report, rng, isa, name, direction):
 
 
 @pytest.mark.benchmark(group="optimizers", max_time=0.1, min_rounds=5)
-@pytest.mark.parametrize(
-    ("name", "slots", "hyper"),
-    [
-        ("sgd", 0, {"learning_rate": 1e-3, "momentum": 0.0, "nesterov": 0.0}),
-        ("adam", 2, {"learning_rate": 1e-3, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7}),
-    ],
-    ids=["sgd", "adam"],
-)
-def test_optimizer(benchmark, report, rng, isa, name, slots, hyper):
+@pytest.mark.parametrize("name", [*kernels.OPTIMIZERS, "adam clipped, decaying"])
+def test_optimizer(benchmark, report, rng, isa, name):
+    kind, _, more = name.partition(" ")
+    hyper = {"learning_rate": 1e-3, **({"clipvalue": 0.5, "weight_decay": 1e-4} if more else {})}
+    slots = len(optimizers.TABLE[kind]().slots_used())
     w, g = normal(rng, 1, PARAMETERS), normal(rng, 1, PARAMETERS)
     before = w.copy()
     state = [np.zeros_like(w) for _ in range(slots)]
-    benchmark(kernels.optimizer_update, name, w, g, state, hyper, 1)
+    benchmark(kernels.optimizer_update, kind, w, g, state, hyper, 1)
     assert (w != before).any()
     row = {"optimizer": name, "instructions": isa}
     streams = 3 + 2 * slots  # the gradient is read; parameters and slots are read and written

@@ -110,8 +110,18 @@ typedef void fnn_loss_rows(size_t rows, size_t units, void *out, size_t ldo, con
 typedef void fnn_metric_rows(size_t rows, size_t units, const void *out, size_t ldo, const void *y,
                              size_t ldy, void *value);
 
-/* One step on n (a multiple of the lanes) weights. g: gradient; w, s0, s1: (n,) IN and OUT; h: what fnn_hyper computed, as T. */
-typedef void fnn_optimizer_step(size_t n, const void *g, void *w, void *s0, void *s1, const void *h);
+/* Coefficients of an optimizer's step, as T: those of its line in optimizers.def first, at the end those of fnn_clip_and_decay. */
+#define FNN_HYPER_MAX 8
+#define FNN_HYPER_DECAY 6
+#define FNN_HYPER_LIMIT 7
+#define FNN_SLOTS_MAX 3
+
+/* One step on n (a multiple of the lanes) weights. g: gradient; w, s0, s1, s2: (n,) IN and OUT, of slots only as many as the
+   optimizer has; h: (FNN_HYPER_MAX,). */
+typedef void fnn_optimizer_step(size_t n, const void *g, void *w, void *s0, void *s1, void *s2,
+                                const void *h);
+/* g, w (IN and OUT): g = min(max(g, -limit), limit), then w = w - decay * w; both are done, whichever is asked for. */
+typedef void fnn_clip_and_decay(size_t n, void *g, void *w, const void *h);
 
 #define FNN_FEW_UNITS 4
 #define FNN_TINY_VECTORS 2
@@ -140,6 +150,7 @@ typedef struct fnn_tiny {
     const double *last_p;
     fnn_loss_rows *loss, *metric_loss[FNN_TINY_COLUMNS]; /* of column c > 0: one of the two */
     fnn_metric_rows *metric[FNN_TINY_COLUMNS];
+    fnn_clip_and_decay *clip_and_decay;     /* NULL: not asked for */
     fnn_optimizer_step *optimizer;
     void *z, *y, *weight, *delta, *values; /* columns */
 } fnn_tiny;
@@ -190,6 +201,7 @@ typedef struct fnn_kernels {
     fnn_loss_rows *loss[FNN_LOSSES];
     fnn_metric_rows *metric[FNN_METRICS];
     fnn_optimizer_step *optimizer[FNN_OPTIMIZERS];
+    fnn_clip_and_decay *clip_and_decay;
     /* dst[j][i] = src[i][j] for i < rows, j < cols */
     void (*transpose)(size_t rows, size_t cols, const void *src, size_t lds, void *dst, size_t ldd);
     /* tiny networks, see fnn_tiny */

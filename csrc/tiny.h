@@ -235,7 +235,7 @@ INLINE void P(few_columns)(size_t rows, size_t n, const int64_t *index, const RE
 static void P(tiny_step)(const fnn_tiny *t, size_t rows, const int64_t *index, const void *x, const void *y,
                          const void *weight, void *w_, double scale, const double *hyper, double *lanes16)
 {
-    REAL *w = w_, *z = t->z, *values = t->values, *weights = weight ? t->weight : NULL, h[4];
+    REAL *w = w_, *z = t->z, *values = t->values, *weights = weight ? t->weight : NULL, h[FNN_HYPER_MAX];
     /* columns have the room, and whole vectors are faster to store and load again */
     const size_t ld = t->ld, padded = (rows + 15) / 16 * 16;
     P(few_columns)(rows, t->targets, index, y, t->y, ld);
@@ -254,9 +254,15 @@ static void P(tiny_step)(const fnn_tiny *t, size_t rows, const int64_t *index, c
     if (t->backward)
         t->backward(rows, t->vectors * LANES, t->kept ? t->kept : t->a, t->lda, t->d, t->ldd, t->p);
     P(input_gradient)(t, rows, index, x);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < FNN_HYPER_DECAY; i++)
         h[i] = (REAL)hyper[i];
-    t->optimizer(t->parameters, t->gradients, w, w + t->parameters, w + 2 * t->parameters, h);
+    if (t->clip_and_decay) {
+        h[FNN_HYPER_DECAY] = (REAL)hyper[FNN_HYPER_DECAY];
+        h[FNN_HYPER_LIMIT] = (REAL)hyper[FNN_HYPER_LIMIT];
+        t->clip_and_decay(t->parameters, t->gradients, w, h);
+    }
+    t->optimizer(t->parameters, t->gradients, w, w + t->parameters, w + 2 * t->parameters,
+                 w + 3 * t->parameters, h);
     P(sum_lanes)(rows, values, lanes16);
     for (size_t c = 1; c < t->columns; c++) {
         if (t->metric_loss[c])

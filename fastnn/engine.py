@@ -96,7 +96,9 @@ class Engine:
         if self.compiled is compiled:
             return
         spec = compiled.native
-        optimizer = compiled.optimizer
+        optimizer, before = compiled.optimizer, self.optimizer
+        if before is not None and before is not optimizer:
+            before.park(self)
         self.net.compile(
             spec.loss,
             spec.from_logits,
@@ -104,7 +106,13 @@ class Engine:
             optimizer.native_hypers(),
             list(spec.metrics),
             compiled.precision,
+            rates=optimizer.native_rates(),
+            decay=[optimizer.uses_weight_decay(v) for v in self._alive()],
+            keep_optimizer=before is optimizer,
         )
+        kept = None if before is optimizer else optimizer.unpark(self)
+        if kept is not None:
+            self.net.set_optimizer_state(*kept)
         self.optimizer = optimizer
         optimizer.bind(self)
         self.compiled = compiled

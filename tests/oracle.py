@@ -10,7 +10,7 @@ loss is ``sum(sample_weight * row loss) / rows``, an epoch's is the same over al
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -295,45 +295,204 @@ METRICS = {
 # ---- optimizers: one object for all weights of a network -----------------------------------------
 
 
-@dataclass
-class SGD:
-    learning_rate: float = 0.01
-    momentum: float = 0.0
-    nesterov: bool = False
+@dataclass(kw_only=True)
+class Optimizer:
+    """Clipping, then decay of weights, then `rule`, which changes w and what ``slots(i)`` returned in place.
+
+    ``learning_rate`` is a number, or a function of the number of steps done.
+    """
+
+    learning_rate: float | Callable = field(default=0.001, kw_only=False)
+    weight_decay: float = 0.0
+    clipvalue: float = 0.0
     slots: dict = field(default_factory=dict)
     steps: int = 0
 
     def step(self, weights, gradients):
+        rate = self.learning_rate(self.steps) if callable(self.learning_rate) else self.learning_rate
         self.steps += 1
         for i, (w, g) in enumerate(zip(weights, gradients, strict=True)):
-            if self.momentum == 0:
-                w -= self.learning_rate * g
-                continue
-            m = self.slots.setdefault(i, np.zeros_like(w))
-            m[...] = self.momentum * m - self.learning_rate * g
-            w += self.momentum * m - self.learning_rate * g if self.nesterov else m
+            if self.clipvalue:
+                g = np.clip(g, -self.clipvalue, self.clipvalue)
+            w -= w * self.weight_decay * rate
+            if i not in self.slots:
+                self.slots[i] = [np.full_like(w, first) for first in self.first()]
+            self.rule(w, g, rate, *self.slots[i])
+
+    def first(self):
+        """The value of each slot before the first step."""
+        raise NotImplementedError
+
+    def rule(self, w, g, rate, *slots):
+        raise NotImplementedError
 
 
-@dataclass
-class Adam:
-    learning_rate: float = 0.001
+@dataclass(kw_only=True)
+class SGD(Optimizer):
+    learning_rate: float | Callable = field(default=0.01, kw_only=False)
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def first(self):
+        return [0.0] if self.momentum else []
+
+    def rule(self, w, g, rate, *slots):
+        if not slots:
+            w -= rate * g
+            return
+        (m,) = slots
+        m[...] = self.momentum * m - rate * g
+        w += self.momentum * m - rate * g if self.nesterov else m
+
+
+@dataclass(kw_only=True)
+class RMSprop(Optimizer):
+    rho: float = 0.9
+    momentum: float = 0.0
+    epsilon: float = 1e-7
+    centered: bool = False
+
+    def first(self):
+        return [0.0] * (1 + bool(self.momentum) + bool(self.centered))
+
+    def rule(self, w, g, rate, v, *more):
+        v[...] = self.rho * v + (1 - self.rho) * g**2
+        spread = v
+        if self.centered:
+            mean = more[-1]
+            mean[...] = self.rho * mean + (1 - self.rho) * g
+            spread = np.maximum(v - mean**2, 0)
+        move = rate * g / np.sqrt(spread + self.epsilon)
+        if self.momentum:
+            more[0][...] = self.momentum * more[0] + move
+            move = more[0]
+        w -= move
+
+
+@dataclass(kw_only=True)
+class Adam(Optimizer):
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-7
-    slots: dict = field(default_factory=dict)
-    steps: int = 0
+    amsgrad: bool = False
 
-    def step(self, weights, gradients):
-        self.steps += 1
-        alpha = self.learning_rate * np.sqrt(1 - self.beta_2**self.steps) / (1 - self.beta_1**self.steps)
-        for i, (w, g) in enumerate(zip(weights, gradients, strict=True)):
-            m, v = self.slots.setdefault(i, (np.zeros_like(w), np.zeros_like(w)))
-            m += (g - m) * (1 - self.beta_1)
-            v += (g * g - v) * (1 - self.beta_2)
-            w -= alpha * m / (np.sqrt(v) + self.epsilon)
+    def first(self):
+        return [0.0] * (3 if self.amsgrad else 2)
+
+    def rule(self, w, g, rate, m, v, *largest):
+        alpha = rate * np.sqrt(1 - self.beta_2**self.steps) / (1 - self.beta_1**self.steps)
+        m += (g - m) * (1 - self.beta_1)
+        v += (g * g - v) * (1 - self.beta_2)
+        for top in largest:
+            top[...] = np.maximum(top, v)
+        w -= alpha * m / (np.sqrt([v, *largest][-1]) + self.epsilon)
 
 
-OPTIMIZERS = {"sgd": SGD, "adam": Adam}
+@dataclass(kw_only=True)
+class Adamax(Optimizer):
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+
+    def first(self):
+        return [0.0, 0.0]
+
+    def rule(self, w, g, rate, m, u):
+        m += (g - m) * (1 - self.beta_1)
+        u[...] = np.maximum(self.beta_2 * u, np.abs(g))
+        w -= rate * m / ((1 - self.beta_1**self.steps) * (u + self.epsilon))
+
+
+@dataclass(kw_only=True)
+class Nadam(Optimizer):
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+
+    def first(self):
+        return [0.0, 0.0]
+
+    def rule(self, w, g, rate, m, v):
+        u = self.beta_1 * (1 - 0.5 * 0.96 ** np.arange(1.0, self.steps + 2))
+        m += (g - m) * (1 - self.beta_1)
+        v += (g * g - v) * (1 - self.beta_2)
+        m_hat = u[-1] * m / (1 - np.prod(u)) + (1 - u[-2]) * g / (1 - np.prod(u[:-1]))
+        w -= rate * m_hat / (np.sqrt(v / (1 - self.beta_2**self.steps)) + self.epsilon)
+
+
+@dataclass(kw_only=True)
+class Adagrad(Optimizer):
+    initial_accumulator_value: float = 0.1
+    epsilon: float = 1e-7
+
+    def first(self):
+        return [self.initial_accumulator_value]
+
+    def rule(self, w, g, rate, a):
+        a += g**2
+        w -= rate * g / np.sqrt(a + self.epsilon)
+
+
+@dataclass(kw_only=True)
+class Adadelta(Optimizer):
+    rho: float = 0.95
+    epsilon: float = 1e-7
+
+    def first(self):
+        return [0.0, 0.0]
+
+    def rule(self, w, g, rate, a, b):
+        a[...] = self.rho * a + (1 - self.rho) * g**2
+        d = -np.sqrt(b + self.epsilon) / np.sqrt(a + self.epsilon) * g
+        b[...] = self.rho * b + (1 - self.rho) * d**2
+        w += rate * d
+
+
+@dataclass(kw_only=True)
+class Lion(Optimizer):
+    beta_1: float = 0.9
+    beta_2: float = 0.99
+
+    def first(self):
+        return [0.0]
+
+    def rule(self, w, g, rate, m):
+        w -= rate * np.sign(self.beta_1 * m + (1 - self.beta_1) * g)
+        m[...] = self.beta_2 * m + (1 - self.beta_2) * g
+
+
+@dataclass(kw_only=True)
+class Ftrl(Optimizer):
+    learning_rate_power: float = -0.5
+    initial_accumulator_value: float = 0.1
+    l1_regularization_strength: float = 0.0
+    l2_regularization_strength: float = 0.0
+    l2_shrinkage_regularization_strength: float = 0.0
+    beta: float = 0.0
+
+    def first(self):
+        return [self.initial_accumulator_value, 0.0]
+
+    def rule(self, w, g, rate, a, z):
+        p, l1 = -self.learning_rate_power, self.l1_regularization_strength
+        n = a + g**2
+        z += g + 2 * self.l2_shrinkage_regularization_strength * w - (n**p - a**p) / rate * w
+        l2 = self.l2_regularization_strength + self.beta / (2 * rate)
+        w[...] = (np.clip(z, -l1, l1) - z) / (n**p / rate + 2 * l2)
+        a[...] = n
+
+
+OPTIMIZERS = {
+    "sgd": SGD,
+    "rmsprop": RMSprop,
+    "adam": Adam,
+    "adamax": Adamax,
+    "nadam": Nadam,
+    "adagrad": Adagrad,
+    "adadelta": Adadelta,
+    "lion": Lion,
+    "ftrl": Ftrl,
+}
 
 
 # ---- the network ---------------------------------------------------------------------------------

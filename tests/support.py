@@ -16,8 +16,64 @@ THREADS = (1, 2, 3, 5, 8)
 
 HYPER = {
     "sgd": {"learning_rate": 0.01, "momentum": 0.0, "nesterov": 0.0},
-    "adam": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},
+    "rmsprop": {"learning_rate": 0.001, "rho": 0.9, "momentum": 0.0, "epsilon": 1e-7, "centered": 0.0},
+    "adam": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": 0.0},
+    "adamax": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},
+    "nadam": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},
+    "adagrad": {"learning_rate": 0.001, "initial_accumulator_value": 0.1, "epsilon": 1e-7},
+    "adadelta": {"learning_rate": 0.001, "rho": 0.95, "epsilon": 1e-7},
+    "lion": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.99},
+    "ftrl": {
+        "learning_rate": 0.001,
+        "learning_rate_power": -0.5,
+        "initial_accumulator_value": 0.1,
+        "l1_regularization_strength": 0.0,
+        "l2_regularization_strength": 0.0,
+        "l2_shrinkage_regularization_strength": 0.0,
+        "beta": 0.0,
+    },
 }
+
+# Every line of csrc/optimizers.def, and each hyper-parameter at a value of its own.
+VARIANTS = {
+    "sgd": ("sgd", {"learning_rate": 0.1}),
+    "sgd_momentum": ("sgd", {"learning_rate": 0.1, "momentum": 0.9}),
+    "sgd_nesterov": ("sgd", {"learning_rate": 0.1, "momentum": 0.9, "nesterov": 1.0}),
+    "rmsprop": ("rmsprop", {"learning_rate": 0.02, "rho": 0.8, "epsilon": 1e-4}),
+    "rmsprop_momentum": ("rmsprop", {"learning_rate": 0.02, "momentum": 0.6}),
+    "rmsprop_centered": ("rmsprop", {"learning_rate": 0.02, "centered": 1.0, "epsilon": 1e-3}),
+    "rmsprop_centered_momentum": (
+        "rmsprop",
+        {"learning_rate": 0.02, "momentum": 0.7, "centered": 1.0, "rho": 0.7, "epsilon": 1e-3},
+    ),
+    "adam": ("adam", {"learning_rate": 0.01}),
+    "adam_amsgrad": ("adam", {"learning_rate": 0.02, "beta_2": 0.7, "amsgrad": 1.0}),
+    "adamax": ("adamax", {"learning_rate": 0.02, "beta_1": 0.8, "beta_2": 0.9, "epsilon": 1e-3}),
+    "nadam": ("nadam", {"learning_rate": 0.01, "beta_1": 0.8, "beta_2": 0.99, "epsilon": 1e-4}),
+    "adagrad": ("adagrad", {"learning_rate": 0.1, "initial_accumulator_value": 0.3, "epsilon": 1e-3}),
+    "adadelta": ("adadelta", {"learning_rate": 3.0, "rho": 0.8, "epsilon": 1e-4}),
+    "lion": ("lion", {"learning_rate": 0.01, "beta_1": 0.8, "beta_2": 0.9}),
+    "ftrl": (
+        "ftrl",
+        {
+            "learning_rate": 0.2,
+            "initial_accumulator_value": 0.4,
+            "l1_regularization_strength": 0.03,
+            "l2_regularization_strength": 0.02,
+            "l2_shrinkage_regularization_strength": 0.01,
+            "beta": 0.05,
+        },
+    ),
+    "ftrl_power": ("ftrl", {"learning_rate": 0.1, "learning_rate_power": -0.3}),
+}
+
+
+def new_slots(name, hyper, w):
+    """What an optimizer with these settings remembers of w before its first step, by the oracle."""
+    import oracle
+
+    options = {key: value for key, value in hyper.items() if key not in ("weight_decay", "clipvalue")}
+    return [np.full_like(w, first) for first in oracle.OPTIMIZERS[name](**options).first()]
 
 
 def digest(arrays) -> str:

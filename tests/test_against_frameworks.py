@@ -43,6 +43,110 @@ CASES = {
 }
 
 
+OPTIMIZERS = {
+    "sgd decaying": lambda o: o.SGD(0.05, momentum=0.9, weight_decay=0.1),
+    "sgd clipped": lambda o: o.SGD(0.05, clipvalue=0.02),
+    "rmsprop": lambda o: o.RMSprop(0.01),
+    "rmsprop momentum": lambda o: o.RMSprop(0.01, rho=0.8, momentum=0.7, epsilon=1e-3),
+    "rmsprop centered": lambda o: o.RMSprop(0.01, centered=True, epsilon=1e-3),
+    "rmsprop both": lambda o: o.RMSprop(0.01, momentum=0.5, centered=True, epsilon=1e-3),
+    "amsgrad": lambda o: o.Adam(0.01, beta_2=0.8, amsgrad=True),
+    "adamw": lambda o: o.AdamW(0.01, weight_decay=0.2),
+    "adamax": lambda o: o.Adamax(0.01, beta_1=0.8, beta_2=0.9, epsilon=1e-3),
+    "nadam": lambda o: o.Nadam(0.01),
+    "nadam both": lambda o: o.Nadam(0.01, beta_1=0.8, weight_decay=0.1, clipvalue=0.05),
+    "adagrad": lambda o: o.Adagrad(0.1, initial_accumulator_value=0.2, epsilon=1e-3),
+    "adadelta": lambda o: o.Adadelta(2.0, rho=0.9, epsilon=1e-4),
+    "lion": lambda o: o.Lion(0.003, beta_1=0.8, beta_2=0.95),
+    "ftrl": lambda o: o.Ftrl(0.1),
+    "ftrl regularized": lambda o: o.Ftrl(
+        0.2,
+        learning_rate_power=-0.4,
+        initial_accumulator_value=0.3,
+        l1_regularization_strength=0.01,
+        l2_regularization_strength=0.02,
+        l2_shrinkage_regularization_strength=0.03,
+        beta=0.1,
+    ),
+    "exponential": lambda o: o.SGD(o.schedules.ExponentialDecay(0.1, 3, 0.8)),
+    "staircase": lambda o: o.Adam(o.schedules.InverseTimeDecay(0.05, 3, 0.5, staircase=True)),
+    "polynomial": lambda o: o.SGD(o.schedules.PolynomialDecay(0.1, 32, 0.02, power=1.5), weight_decay=0.1),
+    "piecewise": lambda o: o.Nadam(o.schedules.PiecewiseConstantDecay([2, 7], [0.01, 0.02, 0.005])),
+    "cosine": lambda o: o.RMSprop(o.schedules.CosineDecay(0.001, 9, 0.1, warmup_target=0.02, warmup_steps=4)),
+    "restarts": lambda o: o.SGD(o.schedules.CosineDecayRestarts(0.1, 3.5, t_mul=1.5, m_mul=0.8)),
+}
+
+
+@pytest.mark.parametrize("case", sorted(OPTIMIZERS))
+def test_keras_optimizers(case, rng):
+    keras = pytest.importorskip("keras")
+    make = OPTIMIZERS[case]
+    x, y = rng.normal(size=(50, 4)).astype("f4"), rng.normal(size=(50, 2)).astype("f4")
+    model = mlp(4, (7, "tanh"), (2, None), optimizer=make(fastnn.optimizers), loss="mse")
+    layers = [keras.layers.Dense(7, activation="tanh"), keras.layers.Dense(2)]
+    twin = keras.Sequential([keras.Input((4,)), *layers])
+    twin.compile(optimizer=make(keras.optimizers), loss="mse")
+    twin.set_weights(model.get_weights())
+    for epochs in (2, 3):  # the second fit goes on
+        arguments = {"epochs": epochs, "batch_size": 16, "shuffle": False, "verbose": 0}
+        ours, theirs = model.fit(x, y, **arguments).history, twin.fit(x, y, **arguments).history
+        np.testing.assert_allclose(ours["loss"], theirs["loss"], rtol=1e-4, atol=1e-6)
+    assert int(model.optimizer.iterations) == int(twin.optimizer.iterations)
+    for got, want in zip(model.get_weights(), twin.get_weights(), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-5)
+    rate = float(np.asarray(twin.optimizer.learning_rate))
+    assert float(model.optimizer.learning_rate) == pytest.approx(rate, rel=1e-5)
+    mine, its = model.optimizer.get_config(), twin.optimizer.get_config()
+    assert mine.keys() == its.keys()
+    for key in set(mine) - {"learning_rate", "name"}:
+        assert mine[key] == its[key], key
+
+
+def test_optimizers_and_schedules_have_the_arguments_of_keras():
+    keras = pytest.importorskip("keras")
+    found = 0
+    for ours, theirs in (
+        (fastnn.optimizers, keras.optimizers),
+        (fastnn.optimizers.schedules, keras.optimizers.schedules),
+    ):
+        for name in set(ours.__all__) & set(dir(theirs)):
+            if not inspect.isclass(getattr(ours, name)) or name in ("Optimizer", "LearningRateSchedule"):
+                continue
+            mine, its = (inspect.signature(getattr(m, name)).parameters for m in (ours, theirs))
+            assert [(k, p.default) for k, p in mine.items()] == [(k, p.default) for k, p in its.items()], name
+            found += 1
+    assert found == 16
+
+
+SCHEDULES = {
+    "exponential": lambda s: s.ExponentialDecay(0.1, 70, 0.9),
+    "exponential staircase": lambda s: s.ExponentialDecay(0.1, 70, 0.9, staircase=True),
+    "inverse time": lambda s: s.InverseTimeDecay(0.1, 70, 0.5),
+    "inverse time staircase": lambda s: s.InverseTimeDecay(0.1, 70, 0.5, staircase=True),
+    "polynomial": lambda s: s.PolynomialDecay(0.1, 1000, 0.01, power=2.5),
+    "polynomial cycle": lambda s: s.PolynomialDecay(0.1, 128, 0.01, power=0.5, cycle=True),
+    "piecewise": lambda s: s.PiecewiseConstantDecay([0, 500, 1000], [0.4, 0.3, 0.2, 0.1]),
+    "cosine": lambda s: s.CosineDecay(0.1, 1000, alpha=0.05),
+    "cosine warm-up": lambda s: s.CosineDecay(0.01, 1000, 0.1, warmup_target=0.2, warmup_steps=170),
+    "restarts": lambda s: s.CosineDecayRestarts(0.1, 100.3),
+    "restarts of one length": lambda s: s.CosineDecayRestarts(0.1, 100.3, 1.0, 0.9, 0.1),
+    "restarts, longer": lambda s: s.CosineDecayRestarts(0.1, 100.3, 1.3, 0.8),
+}
+
+
+@pytest.mark.parametrize("case", sorted(SCHEDULES))
+def test_keras_schedules(case):
+    keras = pytest.importorskip("keras")
+    ours, theirs = (SCHEDULES[case](m.optimizers.schedules) for m in (fastnn, keras))
+    assert ours.get_config() == theirs.get_config()
+    steps = range(0, 2000, 37)
+    wanted = [float(theirs(step)) for step in steps]
+    # theirs is float32, and a restart's number comes from a quotient of logarithms
+    np.testing.assert_allclose([ours(step) for step in steps], wanted, rtol=2e-4, atol=1e-6)
+    compiled = ours.native_rates()
+    np.testing.assert_allclose([compiled(step) for step in steps], wanted, rtol=2e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize("case", sorted(CASES))
 def test_keras(case, rng):
     keras = pytest.importorskip("keras")

@@ -11,8 +11,15 @@ from oracle import (
     OPTIMIZERS,
     SGD,
     SPECIFICATIONS,
+    Adadelta,
+    Adagrad,
     Adam,
+    Adamax,
+    Ftrl,
+    Lion,
+    Nadam,
     Net,
+    RMSprop,
     activation as activation_of,
     kinks,
 )
@@ -118,6 +125,63 @@ def test_adam_by_hand():
     np.testing.assert_allclose(w - before, -alpha * m / (np.sqrt(v) + 0.5), rtol=1e-12)
 
 
+def test_other_optimizers_by_hand():
+    """Two steps from w = 1 with gradients 2 and -1, worked out from the formulas with round numbers."""
+
+    def two(optimizer):
+        w = np.array([1.0])
+        optimizer.step([w], [np.array([2.0])])
+        first = w.item()
+        optimizer.step([w], [np.array([-1.0])])
+        return [first, w.item()]
+
+    v1, v2 = 0.5 * 4, 0.5 * 2 + 0.5 * 1
+    first = 1 - 0.1 * 2 / np.sqrt(v1)
+    assert two(RMSprop(0.1, rho=0.5, epsilon=0.0)) == pytest.approx([first, first + 0.1 / np.sqrt(v2)])
+    # a second move of half the first one and its own
+    second = first - (0.5 * (1 - first) - 0.1 / np.sqrt(v2))
+    assert two(RMSprop(0.1, rho=0.5, momentum=0.5, epsilon=0.0)) == pytest.approx([first, second])
+    # means 1 and 0: variances 2 - 1 and 1.5 - 0
+    first = 1 - 0.1 * 2 / np.sqrt(2 - 1)
+    assert two(RMSprop(0.1, rho=0.5, centered=True, epsilon=0.0)) == pytest.approx(
+        [first, first + 0.1 / np.sqrt(1.5 - 0)]
+    )
+    # one step of Adam whose moments are exact; then the larger second moment stays: 4 against (3 * 4 + 1) / 4
+    assert two(Adam(0.1, beta_1=0.0, beta_2=0.75, epsilon=0.0, amsgrad=True)) == pytest.approx(
+        [0.9, 0.9 + 0.1 * np.sqrt(1 - 0.75**2) / np.sqrt(1.0)]
+    )
+    # norms 2 and max(0.75 * 2, 1)
+    assert two(Adamax(0.1, beta_1=0.0, beta_2=0.75, epsilon=0.0)) == pytest.approx([0.9, 0.9 + 0.1 / 1.5])
+    assert two(Nadam(0.1, beta_1=0.0, beta_2=0.75, epsilon=0.0)) == pytest.approx(
+        [0.9, 0.9 + 0.1 / np.sqrt((3 * 1 + 1) / 4 / (1 - 0.75**2))]
+    )
+    assert two(Adagrad(0.1, initial_accumulator_value=0.0, epsilon=0.0)) == pytest.approx(
+        [0.9, 0.9 + 0.1 / np.sqrt(5)]
+    )
+    # the first step is sqrt(epsilon) / sqrt(a + epsilon) long, then b = d^2 / 2
+    d = np.sqrt(0.5) / np.sqrt(2.5) * 2
+    assert two(Adadelta(1.0, rho=0.5, epsilon=0.5)) == pytest.approx(
+        [1 - d, 1 - d + np.sqrt(0.5 * d * d + 0.5) / np.sqrt(1.5 + 0.5)]
+    )
+    assert two(Lion(0.1, beta_1=0.5, beta_2=0.75)) == pytest.approx([0.9, 0.9 + 0.1])  # sign(0.5 * 0.5 - 0.5)
+    # sums of squares 0, 4, 5: z = 2 - 20, w = 18 / 20; then z = -18 - 1 - (sqrt 5 - 2) 10 w
+    z = -19 - (np.sqrt(5) - 2) * 10 * 0.9
+    assert two(Ftrl(0.1, initial_accumulator_value=0.0)) == pytest.approx([0.9, -z / (10 * np.sqrt(5))])
+    # what l1 leaves is at most it away; l2 and beta divide
+    assert two(Ftrl(0.1, initial_accumulator_value=0.0, l1_regularization_strength=20.0))[0] == 0.0
+    assert two(Ftrl(0.1, initial_accumulator_value=0.0, l2_regularization_strength=2.0, beta=0.2))[
+        0
+    ] == pytest.approx(18 / (20 + 4 + 2))
+
+
+def test_clipping_comes_before_decay_and_decay_before_the_step():
+    w, optimizer = np.array([1.0]), SGD(lambda done: 0.1 * (1 + done), weight_decay=0.5, clipvalue=0.25)
+    optimizer.step([w], [np.array([3.0])])
+    np.testing.assert_allclose(w, 0.95 - 0.1 * 0.25)
+    optimizer.step([w], [np.array([-3.0])])
+    np.testing.assert_allclose(w, (0.95 - 0.1 * 0.25) * 0.9 + 0.2 * 0.25)
+
+
 def test_weighted_epoch_loss_is_divided_by_rows():
     net = Net([(1, "linear", False)], [np.array([[1.0]])])
     logs = net.fit(
@@ -137,9 +201,15 @@ def test_every_optimizer_lowers_the_loss():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(40, 3))
     y = np.tanh(x @ rng.normal(size=(3, 2)))
-    for make in OPTIMIZERS.values():
+    rates = {"adadelta": 5.0, "adagrad": 0.3, "ftrl": 0.3, "lion": 0.01}
+    for name, make in OPTIMIZERS.items():
         net = Net([(2, "tanh", True)], [np.zeros((3, 2)), np.zeros(2)])
         logs = net.fit(
-            "mean_squared_error", make(learning_rate=0.05), x, y, batch_size=7, orders=[np.arange(40)] * 30
+            "mean_squared_error",
+            make(learning_rate=rates.get(name, 0.05)),
+            x,
+            y,
+            batch_size=7,
+            orders=[np.arange(40)] * 30,
         )
         assert logs[-1, 0] < 0.2 * logs[0, 0]

@@ -13,6 +13,9 @@ cdef extern from "fastnn.h" nogil:
     enum:
         FNN_HYPER_MAX
         FNN_PARAMETERS_MAX
+        FNN_HYPER_DECAY
+        FNN_HYPER_LIMIT
+        FNN_SLOTS_MAX
         FNN_FEW_ROWS
         FNN_ORDERS
 
@@ -44,7 +47,8 @@ cdef extern from "fastnn.h" nogil:
     ctypedef void (*metric_function)(
         size_t rows, size_t units, const void *out, size_t ldo, const void *y, size_t ldy, void *value) noexcept nogil
     ctypedef void (*optimizer_function)(
-        size_t n, const void *g, void *w, void *s0, void *s1, const void *h) noexcept nogil
+        size_t n, const void *g, void *w, void *s0, void *s1, void *s2, const void *h) noexcept nogil
+    ctypedef void fnn_clip_and_decay(size_t n, void *g, void *w, const void *h) noexcept nogil
 
     ctypedef struct fnn_tiny:
         size_t inputs, units, vectors
@@ -68,6 +72,7 @@ cdef extern from "fastnn.h" nogil:
         loss_function loss
         loss_function metric_loss[16]
         metric_function metric[16]
+        fnn_clip_and_decay *clip_and_decay
         optimizer_function optimizer
         void *z
         void *y
@@ -107,6 +112,7 @@ cdef extern from "fastnn.h" nogil:
         loss_function loss[1]
         metric_function metric[1]
         optimizer_function optimizer[1]
+        fnn_clip_and_decay *clip_and_decay
         void (*transpose)(size_t rows, size_t cols, const void *src, size_t lds, void *dst, size_t ldd) noexcept nogil
         input_forward_function input_forward
         input_gradient_function input_gradient

@@ -1,6 +1,7 @@
 from fastnn.kernels.forward cimport Forward
 from fastnn.kernels.plan cimport Objective, Optimizer, Plan
 from fastnn.kernels.memory cimport Arena
+from fastnn.kernels.rates cimport Rates
 from fastnn.kernels.workspace cimport Workspace
 
 
@@ -15,6 +16,8 @@ cdef class Network:
     cdef Plan plan
     cdef Objective objective
     cdef Optimizer optimizer
+    cdef Rates rates              # the schedule of its learning rate, or None
+    cdef object decays            # whether weights decay: one bool for each array of `weights`; None: all
     cdef Arena tables
     cdef readonly str dtype
     cdef readonly object compiled
@@ -31,6 +34,9 @@ cdef class Network:
 
     cdef bint busy(self) except -1
     cdef State new_state(self)
+    cdef int put(self, State state, Py_ssize_t slot, list arrays) except -1
+    cdef dict decaying(self, dict hyper, decay)
+    cdef list checked(self, arrays, str what)
     cdef State copy_state(self, State source)
     cdef int publish(self, State state) except -1
     cdef Workspace workspace(self, Py_ssize_t rows, int threads, Py_ssize_t value_rows, Py_ssize_t blocks, bint train)

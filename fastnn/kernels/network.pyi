@@ -4,6 +4,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.kernels.rates import Rates
+
 Array = NDArray[Any]
 Activation = str | tuple[str, Sequence[float]]
 
@@ -31,8 +33,14 @@ class Network:
         hyper: dict[str, float],
         metrics: Sequence[str],
         precision: str | None = None,
+        *,
+        rates: Rates | None = None,
+        decay: Sequence[bool] | None = None,
+        keep_optimizer: bool = False,
     ) -> None: ...
     def set_hyper(self, name: str, value: float) -> None: ...
+    def set_rates(self, rates: Rates | None) -> None: ...
+    def set_optimizer_state(self, slots: Sequence[Sequence[Array]], iterations: int) -> None: ...
     def optimizer_slots(self) -> list[list[Array]]: ...
     def predict(self, x: Array, out: Array | None = None, num_threads: int = 0) -> Array: ...
     def evaluate(

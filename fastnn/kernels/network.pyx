@@ -16,10 +16,11 @@ from fastnn.kernels.evaluation cimport evaluate_rows
 from fastnn.kernels.forward cimport Forward, Space, forward_rows
 from fastnn.kernels.losses cimport make_objective
 from fastnn.kernels.memory cimport Arena
-from fastnn.kernels.optimizers cimport make_optimizer, set_hyper
+from fastnn.kernels.optimizers cimport fill_slots, make_optimizer, set_hyper
 from fastnn.kernels.operations cimport first_parameters
 from fastnn.kernels.plan cimport COLUMN_ALIGN, SUM_ROWS, Node, round_up
 from fastnn.kernels.planning cimport make_plan
+from fastnn.kernels.rates cimport Rates
 from fastnn.kernels.runtime cimport bf16_for, kernels_for, real
 from fastnn.kernels.threads cimport threads_for
 
@@ -70,6 +71,8 @@ cdef class Network:
     cdef State new_state(self):
         cdef State state = State()
         state.arena = Arena((1 + (self.optimizer.slots if self.compiled else 0)) * self.plan.parameters * self.itemsize)
+        if self.compiled:
+            fill_slots(&self.optimizer, state.arena.base, self.plan.parameters, self.itemsize)
         return state
 
     cdef State copy_state(self, State source):
@@ -105,6 +108,11 @@ cdef class Network:
             return unpack_all[float](self, <float *>state.arena.base + slot * self.plan.parameters)
         return unpack_all[double](self, <double *>state.arena.base + slot * self.plan.parameters)
 
+    cdef int put(self, State state, Py_ssize_t slot, list arrays) except -1:
+        if self.dtype == "float32":
+            return pack_all[float](self, arrays, <float *>state.arena.base + slot * self.plan.parameters)
+        return pack_all[double](self, arrays, <double *>state.arena.base + slot * self.plan.parameters)
+
     def set_weights(self, weights):
         """Set and publish all weights; the optimizer keeps what it remembers.
 
@@ -123,16 +131,49 @@ cdef class Network:
         cdef State state
         if self.running:
             raise RuntimeError("this network is being trained by another call; wait for it to end")
-        shapes = self.shapes()
-        arrays = [np.require(w, self.dtype, ["C", "A"]) for w in weights]
-        if [a.shape for a in arrays] != shapes:
-            raise ValueError(f"weights have shapes {[a.shape for a in arrays]}; expected {shapes}")
+        arrays = self.checked(weights, "weights")
         state = self.copy_state(self.state)
-        if self.dtype == "float32":
-            pack_all[float](self, arrays, <float *>state.arena.base)
-        else:
-            pack_all[double](self, arrays, <double *>state.arena.base)
+        self.put(state, 0, arrays)
         self.publish(state)
+
+    def set_optimizer_state(self, slots, iterations):
+        """Set and publish what the optimizer remembers, as :meth:`optimizer_slots` and ``iterations`` gave it.
+
+        Parameters
+        ----------
+        slots : list of list of ndarray
+        iterations : int
+
+        Raises
+        ------
+        ValueError
+            For another number of slots or arrays, another shape, or a negative count.
+        RuntimeError
+            If the network is not compiled, or while a training call runs.
+        """
+        cdef State state
+        if self.running:
+            raise RuntimeError("this network is being trained by another call; wait for it to end")
+        if self.compiled is None:
+            raise RuntimeError("compile the network before setting what its optimizer remembers")
+        if len(slots) != self.optimizer.slots:
+            raise ValueError(f"optimizer {self.compiled[2]!r} with its settings has {self.optimizer.slots} slots; got {len(slots)}")
+        if iterations < 0:
+            raise ValueError(f"iterations must be at least 0, not {iterations}")
+        found = [self.checked(slot, f"slots[{i}]") for i, slot in enumerate(slots)]
+        state = self.copy_state(self.state)
+        for i, arrays in enumerate(found, 1):
+            self.put(state, i, arrays)
+        state.iterations = iterations
+        self.publish(state)
+
+    cdef list checked(self, arrays, str what):
+        # arrays that can be packed, or an error
+        shapes = self.shapes()
+        arrays = [np.require(a, self.dtype, ["C", "A"]) for a in arrays]
+        if [a.shape for a in arrays] != shapes:
+            raise ValueError(f"{what} have shapes {[a.shape for a in arrays]}; expected {shapes}")
+        return arrays
 
     cdef bint busy(self) except -1:
         """Whether a training is under way; one that was dropped without its end is not."""
@@ -157,7 +198,8 @@ cdef class Network:
 
     # ---- settings ----
 
-    def compile(self, str loss not None, bint from_logits, str optimizer not None, dict hyper not None, metrics, precision=None):
+    def compile(self, str loss not None, bint from_logits, str optimizer not None, dict hyper not None, metrics, precision=None, *,
+                Rates rates=None, decay=None, bint keep_optimizer=False):
         """Set loss, optimizer and metrics; the optimizer forgets what it remembered.
 
         Parameters
@@ -172,31 +214,61 @@ cdef class Network:
             Out of ``fastnn.kernels.METRICS`` and ``LOSSES``.
         precision : {None, "bfloat16"} or the network's dtype
             Of the products of wide layers in training; ``None`` and the dtype are the same.
+        rates : Rates, optional
+            Schedule of the learning rate, in the place of ``hyper["learning_rate"]``.
+        decay : list of bool, optional
+            Whether ``hyper["weight_decay"]`` acts on each array of :meth:`weights`; by default on all.
+        keep_optimizer : bool, default False
+            Whether the optimizer goes on with what it remembers, if it is of the same kind.
         """
         cdef State state
+        cdef int kind = self.optimizer.kind
         if self.busy():
             raise RuntimeError("this network is being trained by another call; wait for it to end")
         if precision is not None and precision != self.dtype and (precision != "bfloat16" or self.dtype != "float32"):
             raise ValueError(f"precision={precision!r} with dtype {self.dtype}: expected None, {self.dtype!r}, or 'bfloat16' with float32")
-        cdef Optimizer made = make_optimizer(optimizer, hyper)
+        cdef Optimizer made = make_optimizer(optimizer, self.decaying(hyper, decay), self.itemsize)
         cdef Objective objective
         make_objective(&objective, loss, from_logits, metrics, self.plan.output.activation)
         if objective.targets < 0:
             objective.targets = self.plan.outputs
+        keep = keep_optimizer and self.compiled is not None and kind == made.kind
         self.optimizer = made
+        self.decays = decay
+        self.set_rates(rates)
         self.objective = objective
         self.precision = precision or self.dtype
         self.plan.bf16 = bf16_for(self.plan.kernels) if self.precision == "bfloat16" else NULL
         self.compiled = (loss, bool(from_logits), optimizer, dict(hyper), list(metrics))
         self.idle.clear()
+        if keep:
+            return
         state = self.new_state()
         memcpy(state.arena.base, self.state.arena.base, self.plan.parameters * self.itemsize)
         state.epochs = self.state.epochs
         self.publish(state)
 
     def set_hyper(self, str name, double value):
-        """Change one hyper-parameter of the optimizer; what it remembers stays."""
-        set_hyper(&self.optimizer, name, value)
+        """Change one hyper-parameter of the optimizer; what it remembers stays. A learning rate ends a schedule."""
+        set_hyper(&self.optimizer, name, self.decaying({name: value}, self.decays)[name])
+        if not self.optimizer.scheduled:
+            self.rates = None
+
+    cdef dict decaying(self, dict hyper, decay):
+        # the hyper-parameters for weights of which all decay, or none
+        if decay is None or all(decay) or not hyper.get("weight_decay"):
+            return hyper
+        if any(decay):
+            raise NotImplementedError("weight_decay on some of the weights only (exclude_from_weight_decay) is not in fastnn yet; exclude "
+                                      "all weights, or none")
+        return {**hyper, "weight_decay": 0.0}
+
+    def set_rates(self, Rates rates):
+        """Set the schedule of the learning rate, or None."""
+        self.rates = rates
+        self.optimizer.scheduled = rates is not None
+        if rates is not None:
+            self.optimizer.schedule = rates.schedule
 
     @property
     def iterations(self):

@@ -4,6 +4,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 HYPER: dict[str, dict[str, float]]
+COMMON: dict[str, float]
+VARIANTS: tuple[str, ...]
 
 def optimizer_update(
     name: str,

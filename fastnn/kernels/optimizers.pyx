@@ -5,23 +5,49 @@ of ``Optimizer.hyper``, and ``coefficients`` computes the H(i) of its line.
 """
 import numpy as np
 
-from libc.math cimport sqrt
+from libc.math cimport INFINITY, sqrt
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
-from fastnn.kernels.csrc cimport FNN_HYPER_MAX, FNN_OPTIMIZERS
+from fastnn.kernels.csrc cimport FNN_HYPER_DECAY, FNN_HYPER_LIMIT, FNN_HYPER_MAX, FNN_OPTIMIZERS
 from fastnn.kernels.names import check_name
-from fastnn.kernels.plan cimport Decay, Optimizer
+from fastnn.kernels.plan cimport Decay, Momenta, Optimizer
+from fastnn.kernels.rates cimport scheduled_rate
 from fastnn.kernels.runtime cimport float_flush, float_restore, kernels_for, optimizer_table, real
 
-cdef extern from "fastnn.h" nogil:
-    int FNN_OPTIMIZER_sgd, FNN_OPTIMIZER_sgd_momentum, FNN_OPTIMIZER_sgd_nesterov, FNN_OPTIMIZER_adam
-
-# name: hyper-parameters with their defaults (Keras 3's)
+# name: hyper-parameters with their defaults (Keras 3's); options are 0 or 1
 HYPER = {
     "sgd": {"learning_rate": 0.01, "momentum": 0.0, "nesterov": 0.0},
-    "adam": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},
+    "rmsprop": {"learning_rate": 0.001, "rho": 0.9, "momentum": 0.0, "epsilon": 1e-7, "centered": 0.0},
+    "adam": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": 0.0},
+    "adamax": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},
+    "nadam": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},
+    "adagrad": {"learning_rate": 0.001, "initial_accumulator_value": 0.1, "epsilon": 1e-7},
+    "adadelta": {"learning_rate": 0.001, "rho": 0.95, "epsilon": 1e-7},
+    "lion": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.99},
+    "ftrl": {
+        "learning_rate": 0.001, "learning_rate_power": -0.5, "initial_accumulator_value": 0.1, "l1_regularization_strength": 0.0,
+        "l2_regularization_strength": 0.0, "l2_shrinkage_regularization_strength": 0.0, "beta": 0.0,
+    },
 }
+# what every optimizer takes beside; 0 is off
+COMMON = {"weight_decay": 0.0, "clipvalue": 0.0}
+
+cdef enum Family:  # places in HYPER
+    SGD
+    RMSPROP
+    ADAM
+    ADAMAX
+    NADAM
+    ADAGRAD
+    ADADELTA
+    LION
+    FTRL
+
+cdef double SMALLEST_FLOAT = 1.1754943508222875e-38   # normal numbers
+cdef double SMALLEST_DOUBLE = 2.2250738585072014e-308
+cdef double NADAM_DECAY = 0.96
+cdef double NO_MOMENTUM = 1e-18             # below it, one minus a product of momenta is one
 
 
 cdef double power(double base, int64_t n) noexcept nogil:
@@ -48,60 +74,171 @@ cdef inline double decayed(Decay *cache, double base, int64_t n) noexcept nogil:
     return cache.value
 
 
-cdef void coefficients(Optimizer *optimizer, int64_t step, double *h) noexcept nogil:
-    """h (OUT): the H(i) of the optimizer's line in csrc/optimizers.def, for step 1, 2, ..."""
+cdef double momenta(Momenta *cache, double beta, int64_t n) noexcept nogil:
+    # the product of beta (1 - 0.96^i / 2) over i = 1 ... n, from the first factor, or on from the last one multiplied
+    if cache.beta != beta or n < cache.step or cache.step == 0:
+        cache.beta = beta
+        cache.step = 0
+        cache.power = 1.0
+        cache.value = 1.0
+    while cache.step < n and cache.value > 0.0:
+        cache.step += 1
+        cache.power *= NADAM_DECAY
+        cache.value *= beta * (1.0 - 0.5 * cache.power)
+        if cache.value < NO_MOMENTUM:
+            cache.value = 0.0
+    cache.step = n
+    return cache.value
+
+
+cdef inline void nadam(Optimizer *optimizer, double rate, int64_t step, double *h) noexcept nogil:
+    # Dozat, "Incorporating Nesterov momentum into Adam" (2016), algorithm 2, with the schedule of momenta of its appendix
     cdef const double *p = &optimizer.hyper[0]
-    if optimizer.kind == FNN_OPTIMIZER_adam:
+    cdef double decay = decayed(&optimizer.decay[0], NADAM_DECAY, step)
+    cdef double now = p[1] * (1.0 - 0.5 * decay), after = p[1] * (1.0 - 0.5 * decay * NADAM_DECAY)
+    cdef double product = momenta(&optimizer.momenta, p[1], step)
+    h[0] = rate * after / (1.0 - product * after)
+    h[1] = 1.0 - p[1]
+    h[2] = 1.0 - p[2]
+    h[3] = max(p[3], optimizer.smallest)
+    h[4] = rate * (1.0 - now) / (1.0 - product)
+    h[5] = 1.0 / (1.0 - decayed(&optimizer.decay[1], p[2], step))
+
+
+cdef void coefficients_at(Optimizer *optimizer, int64_t step, int64_t batches, double *h) noexcept nogil:
+    """h (OUT): the H(i) of the optimizer's line in csrc/optimizers.def, for step 1, 2, ...; the learning rate of a schedule is that
+    after `batches` batches (without accumulation of gradients: step - 1)."""
+    cdef const double *p = &optimizer.hyper[0]
+    cdef double rate = scheduled_rate(&optimizer.schedule, batches) if optimizer.scheduled else p[0]
+    # An epsilon of zero would make 0 / 0 of places without a weight, and of weights without a gradient. The smallest number in its
+    # place changes no other bit where it is added to a root.
+    if optimizer.before:
+        h[FNN_HYPER_DECAY] = rate * optimizer.weight_decay
+        h[FNN_HYPER_LIMIT] = optimizer.clipvalue if optimizer.clipvalue > 0.0 else INFINITY
+    if optimizer.family == ADAM:
         # Kingma & Ba, "Adam" (2015), section 2, in the order of operations of Keras
-        h[0] = p[0] * sqrt(1.0 - decayed(&optimizer.decay[1], p[2], step)) / (1.0 - decayed(&optimizer.decay[0], p[1], step))
+        h[0] = rate * sqrt(1.0 - decayed(&optimizer.decay[1], p[2], step)) / (1.0 - decayed(&optimizer.decay[0], p[1], step))
         h[1] = 1.0 - p[1]
         h[2] = 1.0 - p[2]
-        h[3] = p[3]
-    else:
-        h[0] = p[0]
+        h[3] = max(p[3], optimizer.smallest)
+    elif optimizer.family == SGD:
+        h[0] = rate
         h[1] = p[1]
-        h[2] = 0.0
-        h[3] = 0.0
+    elif optimizer.family == RMSPROP:
+        h[0] = rate
+        h[1] = p[1]
+        h[2] = 1.0 - p[1]
+        h[3] = max(p[3], optimizer.smallest)
+        h[4] = p[2]
+    elif optimizer.family == ADAMAX:
+        h[0] = rate / (1.0 - decayed(&optimizer.decay[0], p[1], step))
+        h[1] = 1.0 - p[1]
+        h[2] = p[2]
+        h[3] = max(p[3], optimizer.smallest)
+    elif optimizer.family == NADAM:
+        nadam(optimizer, rate, step, h)
+    elif optimizer.family == ADAGRAD:
+        h[0] = rate
+        h[1] = max(p[2], optimizer.smallest)
+    elif optimizer.family == ADADELTA:
+        h[0] = rate
+        h[1] = p[1]
+        h[2] = 1.0 - p[1]
+        h[3] = max(p[2], optimizer.smallest)
+    elif optimizer.family == LION:
+        h[0] = rate
+        h[1] = p[1]
+        h[2] = 1.0 - p[1]
+        h[3] = p[2]
+        h[4] = 1.0 - p[2]
+    else:  # FTRL
+        h[0] = 1.0 / rate
+        h[1] = p[3]
+        h[2] = 2.0 * (p[4] + p[6] / (2.0 * rate))
+        h[3] = 2.0 * p[5]
+        h[4] = optimizer.smallest
+        h[5] = -p[1]
 
 
-cdef int select_kind(Optimizer *optimizer, str name) except -1:
-    if name == "adam":
-        optimizer.kind = FNN_OPTIMIZER_adam
-    elif optimizer.hyper[1] == 0.0:
-        optimizer.kind = FNN_OPTIMIZER_sgd
-    else:
-        optimizer.kind = FNN_OPTIMIZER_sgd_nesterov if optimizer.hyper[2] else FNN_OPTIMIZER_sgd_momentum
+cdef void coefficients(Optimizer *optimizer, int64_t step, double *h) noexcept nogil:
+    """The same where each batch is a step."""
+    if optimizer.family == SGD and not (optimizer.scheduled or optimizer.before):  # whose steps are the shortest
+        h[0] = optimizer.hyper[0]
+        h[1] = optimizer.hyper[1]
+        return
+    coefficients_at(optimizer, step, step - 1, h)
+
+
+cdef int select_kind(Optimizer *optimizer) except -1:
+    """The line of csrc/optimizers.def that goes with the hyper-parameters, what it remembers, and whether anything comes before it."""
+    cdef const double *p = &optimizer.hyper[0]
+    name = list(HYPER)[optimizer.family]
+    if optimizer.family == SGD and p[1] != 0.0:
+        name += "_nesterov" if p[2] else "_momentum"
+    elif optimizer.family == RMSPROP:
+        name += ("_centered" if p[4] else "") + ("_momentum" if p[2] > 0.0 else "")
+    elif optimizer.family == ADAM and p[4]:
+        name += "_amsgrad"
+    elif optimizer.family == FTRL and p[1] != -0.5:
+        name += "_power"
+    optimizer.kind = VARIANTS.index(name)
     optimizer.slots = optimizer_table()[optimizer.kind].property
+    optimizer.before = optimizer.weight_decay != 0.0 or optimizer.clipvalue > 0.0
+    optimizer.initial[0] = p[1] if optimizer.family == ADAGRAD else p[2] if optimizer.family == FTRL else 0.0
     return 0
 
 
-cdef Optimizer make_optimizer(str name, dict hyper) except *:
+cdef int place_hyper(Optimizer *optimizer, str name, double value) except -1:
+    owner = list(HYPER)[optimizer.family]
+    names = list(HYPER[owner])
+    if name == "weight_decay":
+        optimizer.weight_decay = value
+    elif name == "clipvalue":
+        optimizer.clipvalue = value
+    elif name in names:
+        optimizer.hyper[names.index(name)] = value
+    else:
+        raise ValueError(f"optimizer {owner!r} has no hyper-parameter {name!r}; it has {', '.join([*names, *COMMON])}")
+    return 0
+
+
+cdef Optimizer make_optimizer(str name, dict hyper, size_t itemsize) except *:
     cdef Optimizer optimizer
-    cdef int i
     memset(&optimizer, 0, sizeof(optimizer))
     check_name("optimizer", name, tuple(HYPER))
-    unknown = set(hyper) - set(HYPER[name])
-    if unknown:
-        raise ValueError(f"optimizer {name!r} has no hyper-parameter {sorted(unknown)[0]!r}; it has {', '.join(HYPER[name])}")
-    for i, (key, default) in enumerate(HYPER[name].items()):
-        optimizer.hyper[i] = hyper.get(key, default)
-    select_kind(&optimizer, name)
+    optimizer.family = list(HYPER).index(name)
+    optimizer.smallest = SMALLEST_FLOAT if itemsize == 4 else SMALLEST_DOUBLE
+    for key, value in {**HYPER[name], **hyper}.items():
+        place_hyper(&optimizer, key, value)
+    select_kind(&optimizer)
     return optimizer
 
 
 cdef int set_hyper(Optimizer *optimizer, str name, double value) except -1:
-    owner = "adam" if optimizer.kind == FNN_OPTIMIZER_adam else "sgd"
-    names = list(HYPER[owner])
-    if name not in names:
-        raise ValueError(f"optimizer {owner!r} has no hyper-parameter {name!r}; it has {', '.join(names)}")
-    cdef int slots = optimizer.slots
     cdef Optimizer changed = optimizer[0]
-    changed.hyper[names.index(name)] = value
-    select_kind(&changed, owner)
-    if changed.slots != slots:
+    place_hyper(&changed, name, value)
+    if name == "learning_rate":
+        changed.scheduled = False
+    select_kind(&changed)
+    if changed.slots != optimizer.slots:
+        owner = list(HYPER)[optimizer.family]
         raise ValueError(f"{name}={value} would change what optimizer {owner!r} remembers; compile the model again with it")
     optimizer[0] = changed
     return 0
+
+
+cdef void fill_slots(const Optimizer *optimizer, void *parameters, Py_ssize_t count, size_t itemsize) noexcept nogil:
+    """What slots hold before the first step, in places without a weight too. parameters (OUT, but for the weights): `count` weights
+    and the slots, zeroed."""
+    cdef Py_ssize_t slot, i
+    for slot in range(optimizer.slots):
+        if optimizer.initial[slot] == 0.0:
+            continue
+        for i in range((1 + slot) * count, (2 + slot) * count):
+            if itemsize == 4:
+                (<float *>parameters)[i] = <float>optimizer.initial[slot]
+            else:
+                (<double *>parameters)[i] = optimizer.initial[slot]
 
 
 # the lines of csrc/optimizers.def: the variants of the names in HYPER
@@ -113,16 +250,20 @@ def optimizer_update(str name, w, g, slots, hyper, int64_t step):
 
     Parameters
     ----------
-    name : {"sgd", "adam"}
+    name : str
+        One of ``fastnn.kernels.OPTIMIZERS``.
     w : ndarray, float32 or float64, C-contiguous
         Weights, changed in place.
     g : ndarray, like `w`
         Gradient.
     slots : list of ndarray, like `w`
-        What the optimizer remembers, changed in place: none for plain SGD, one with momentum, first and second moment for Adam;
-        zeros before the first step.
+        What the optimizer remembers, changed in place, in the order of ``slots_used()`` of its class in ``fastnn.optimizers``: none
+        for plain SGD, first and second moment for Adam. Before the first step zeros, but for the first of Adagrad and Ftrl:
+        ``initial_accumulator_value``.
     hyper : dict
-        Hyper-parameters by name, e.g. ``{"learning_rate": 0.01}``; what is missing takes Keras's default.
+        Hyper-parameters by name, e.g. ``{"learning_rate": 0.01}``; what is missing takes Keras's default. Options are 0 or 1.
+        ``weight_decay`` and ``clipvalue`` go with all optimizers: ``g`` is limited to ``[-clipvalue, clipvalue]``, then
+        ``w -= w * weight_decay * learning_rate``, then the step; 0 is off.
     step : int
         Number of the step, from 1.
 
@@ -131,7 +272,7 @@ def optimizer_update(str name, w, g, slots, hyper, int64_t step):
     ValueError
         For unknown names, or arrays whose shape, dtype or layout differ from `w`'s.
     """
-    cdef Optimizer optimizer = make_optimizer(name, dict(hyper))
+    cdef Optimizer optimizer = make_optimizer(name, dict(hyper), getattr(getattr(w, "dtype", None), "itemsize", 8))
     if step < 1:
         raise ValueError(f"step counts from 1; got {step}")
     if len(slots) != optimizer.slots:
@@ -144,46 +285,60 @@ def optimizer_update(str name, w, g, slots, hyper, int64_t step):
                              f"shape {w.shape} and dtype {w.dtype} of w")
         if label != "g" and not array.flags.writeable:
             raise ValueError(f"{label} is read-only, and would be changed in place")
-    flat = [w.reshape(-1), g.reshape(-1)] + [s.reshape(-1) for s in slots]
-    while len(flat) < 4:
+    # clipping works in place, and g is the caller's
+    flat = [w.reshape(-1), g.reshape(-1).copy() if optimizer.before else g.reshape(-1)] + [s.reshape(-1) for s in slots]
+    while len(flat) < 5:
         flat.append(w.reshape(-1))  # never read
     if w.dtype == np.float32:
-        update[float](&optimizer, step, flat[0], flat[1], flat[2], flat[3])
+        update[float](&optimizer, step, flat[0], flat[1], flat[2], flat[3], flat[4])
     elif w.dtype == np.float64:
-        update[double](&optimizer, step, flat[0], flat[1], flat[2], flat[3])
+        update[double](&optimizer, step, flat[0], flat[1], flat[2], flat[3], flat[4])
     else:
         raise ValueError(f"w must be float32 or float64, not {w.dtype}")
 
 
-cdef void update(Optimizer *optimizer, int64_t step, real[::1] w, const real[::1] g, real[::1] s0, real[::1] s1):
+cdef void update(Optimizer *optimizer, int64_t step, real[::1] w, const real[::1] g, real[::1] s0, real[::1] s1, real[::1] s2):
     cdef double h[FNN_HYPER_MAX]
     cdef real coefficient[FNN_HYPER_MAX]
-    cdef real tail[4][16]
+    cdef real tail[5][16]
+    cdef real *at[5]
     cdef Py_ssize_t lanes = <Py_ssize_t>kernels_for(sizeof(real)).lanes, n = w.shape[0], whole = n // lanes * lanes, i
     cdef int j
     cdef uint64_t state
     if n == 0:
         return
+    at[0] = <real *>&g[0]
+    at[1] = &w[0]
+    at[2] = &s0[0]
+    at[3] = &s1[0]
+    at[4] = &s2[0]
+    memset(h, 0, sizeof(h))
     with nogil:
         state = float_flush()
         coefficients(optimizer, step, h)
         for j in range(FNN_HYPER_MAX):
-            coefficient[j] = <real>h[j] if j < 4 else <real>0
-        kernels_for(sizeof(real)).optimizer[optimizer.kind](whole, &g[0], &w[0], &s0[0], &s1[0], coefficient)
+            coefficient[j] = <real>h[j]
+        step_vectors(optimizer, whole, at, coefficient)
         if whole < n:
-            for i in range(16):
-                for j in range(4):
-                    tail[j][i] = 0
-            for i in range(n - whole):
-                tail[0][i] = g[whole + i]
-                tail[1][i] = w[whole + i]
-                tail[2][i] = s0[whole + i]
-                tail[3][i] = s1[whole + i]
-            kernels_for(sizeof(real)).optimizer[optimizer.kind](lanes, tail[0], tail[1], tail[2], tail[3], coefficient)
+            memset(tail, 0, sizeof(tail))
+            for j in range(2 + optimizer.slots):
+                for i in range(n - whole):
+                    tail[j][i] = at[j][whole + i]
+            at[0], at[1], at[2], at[3], at[4] = tail[0], tail[1], tail[2], tail[3], tail[4]
+            step_vectors(optimizer, lanes, at, coefficient)
             for i in range(n - whole):
                 w[whole + i] = tail[1][i]
                 if optimizer.slots > 0:
                     s0[whole + i] = tail[2][i]
                 if optimizer.slots > 1:
                     s1[whole + i] = tail[3][i]
+                if optimizer.slots > 2:
+                    s2[whole + i] = tail[4][i]
         float_restore(state)
+
+
+cdef void step_vectors(const Optimizer *optimizer, Py_ssize_t n, real **at, const real *coefficient) noexcept nogil:
+    # at: gradient, weights, slots
+    if optimizer.before:
+        kernels_for(sizeof(real)).clip_and_decay(n, at[0], at[1], coefficient)
+    kernels_for(sizeof(real)).optimizer[optimizer.kind](n, at[0], at[1], at[2], at[3], at[4], coefficient)

@@ -4,7 +4,7 @@
 # network has two phases (rows, tiles); whatever couples rows or tiles adds phases, so the executor only ever sees this list.
 from libc.stdint cimport int64_t, uint64_t
 
-from fastnn.kernels.csrc cimport FNN_HYPER_MAX, FNN_PARAMETERS_MAX, fnn_bf16_kernels, fnn_kernels
+from fastnn.kernels.csrc cimport FNN_HYPER_MAX, FNN_PARAMETERS_MAX, FNN_SLOTS_MAX, fnn_bf16_kernels, fnn_kernels
 
 cdef enum:
     MAX_COLUMNS = 16      # loss and metrics
@@ -13,6 +13,7 @@ cdef enum:
     COLUMN_ALIGN = 16
     MAX_PHASES = 64
     MAX_COUPLED = 14      # operations that couple a batch's rows: four phases each
+    SCHEDULE_PARAMETERS = 6
 
 cdef enum PhaseKind:
     PHASE_ROWS            # each thread: strips of rows, forward, loss, backward
@@ -222,11 +223,50 @@ cdef struct Decay:
     int64_t step
     double value
 
+# The product of Nadam's momenta over all steps so far: a function of beta and step alone.
+cdef struct Momenta:
+    double beta
+    int64_t step
+    double power              # 0.96 to the power of the step
+    double value
+
+cdef enum ScheduleKind:       # in the order of rates.SCHEDULES
+    SCHEDULE_EXPONENTIAL
+    SCHEDULE_INVERSE_TIME
+    SCHEDULE_POLYNOMIAL
+    SCHEDULE_PIECEWISE
+    SCHEDULE_COSINE
+    SCHEDULE_COSINE_RESTARTS
+    SCHEDULE_ONE_CYCLE
+    SCHEDULE_TABLE            # what somebody computed ahead
+
+# A learning rate that is a function of the number of steps done; `rates.Rates` owns the arrays.
+cdef struct Schedule:
+    ScheduleKind kind
+    double p[SCHEDULE_PARAMETERS]
+    double log_base[2]        # exponential: of the decay rate, as a sum of two
+    Py_ssize_t count
+    const double *boundaries  # piecewise: count - 1
+    const double *values      # piecewise, table: count
+    int64_t first             # table: the step of the first value
+    double start              # restarts: where the last restart found began, its length and its height, in lengths of the first
+    double length
+    double height
+
 cdef struct Optimizer:
-    int kind
+    int family                # place in optimizers.HYPER
+    int kind                  # line of csrc/optimizers.def
     int slots
+    bint before               # gradients are clipped, or weights decay
+    bint scheduled            # the learning rate is `schedule`, else hyper[0]
     double hyper[FNN_HYPER_MAX]
+    double weight_decay
+    double clipvalue          # 0: none
+    double initial[FNN_SLOTS_MAX]  # what slots hold before the first step
+    double smallest           # normal number of the weights' type
     Decay decay[2]
+    Momenta momenta
+    Schedule schedule
 
 cdef inline Stretch whole_way(const Plan *plan) noexcept nogil:
     # from the input to the output and back

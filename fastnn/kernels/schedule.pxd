@@ -102,6 +102,7 @@ cdef struct Run:
     Status status
     int bad_found
     Py_ssize_t epochs_wanted
+    int64_t iterations_wanted  # the learning rates of a table end here
     double work_done          # rows, a trained one counting as three
     double deadline
     double checked

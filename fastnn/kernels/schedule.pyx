@@ -233,7 +233,8 @@ cdef int decide(Run *run) noexcept nogil:
     if run.pending:
         run.pending = False
         account(run)
-        if run.status != STATUS_RUNNING or run.epoch >= run.epochs_wanted or starved(run) or out_of_time(run):
+        if run.status != STATUS_RUNNING or run.epoch >= run.epochs_wanted or run.iterations >= run.iterations_wanted \
+                or starved(run) or out_of_time(run):
             run.next.action = ACTION_RETURN
             return 0
     elif run.status != STATUS_RUNNING or run.epoch >= run.epochs_wanted or starved(run):
@@ -242,7 +243,7 @@ cdef int decide(Run *run) noexcept nogil:
     run.next.epochs = 0
     if by_epochs(run):
         run.next.action = ACTION_TRAIN
-        run.next.epochs = min(run.check_in, run.epochs_wanted - run.epoch)
+        run.next.epochs = min(run.check_in, run.epochs_wanted - run.epoch, run.iterations_wanted - run.iterations)
         run.next.batches = run.next.epochs
         run.pending = True
         return 0
@@ -266,7 +267,8 @@ cdef int decide(Run *run) noexcept nogil:
         run.train.shift = run.seen - run.position
         if run.tiny and run.team == 1:
             if run.next.rows < run.train.rows - run.position:
-                run.next.batches = min(run.check_in, (run.train.rows - run.position + run.batch - 1) // run.batch)
+                run.next.batches = min(run.check_in, (run.train.rows - run.position + run.batch - 1) // run.batch,
+                                       run.iterations_wanted - run.iterations)
                 if run.epoch_steps > 0:
                     run.next.batches = min(run.next.batches, run.epoch_steps - run.step)
                 run.next.rows = min(run.next.batches * run.batch, run.train.rows - run.position)

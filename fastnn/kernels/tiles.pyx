@@ -41,6 +41,16 @@ cdef void block_gradients(const Plan *plan, const real *work, Py_ssize_t begin, 
         tile_gradient(plan, &plan.tile[i], work, begin, rows, gradients + plan.tile[i].place, plan.tile[i].stride, False)
 
 
+cdef void step_run(const Plan *plan, const Optimizer *optimizer, Py_ssize_t n, real *g, real *parameters, Py_ssize_t at,
+                   const real *h) noexcept nogil:
+    """One optimizer step on n parameters from place `at` on. g (IN, may be clipped): their gradient; parameters (IN and OUT): all
+    weights, then the slots."""
+    cdef real *w = parameters + at
+    if optimizer.before:
+        plan.kernels.clip_and_decay(n, g, w, h)
+    plan.kernels.optimizer[optimizer.kind](n, g, w, w + plan.parameters, w + 2 * plan.parameters, w + 3 * plan.parameters, h)
+
+
 cdef void tiles_pass(const Plan *plan, const Space *space, const Optimizer *optimizer, real *work, real *parameters, real *transposed,
                      const real *h, Py_ssize_t rows, Py_ssize_t blocks, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
     """Tiles [first, last): gradient over the batch's `rows` rows (or, if `blocks`, the sum of so many blocks' gradients), then one
@@ -65,7 +75,7 @@ cdef void tiles_pass(const Plan *plan, const Space *space, const Optimizer *opti
                 memcpy(g, work + space.partials + at, n * sizeof(real))
                 for b in range(1, blocks):
                     k.accumulate(n, work + space.partials + b * plan.parameters + at, g)
-            k.optimizer[optimizer.kind](n, g, parameters + at, parameters + plan.parameters + at, parameters + 2 * plan.parameters + at, h)
+            step_run(plan, optimizer, n, g, parameters, at, h)
         if tile.layer < 0:
             continue
         if plan.layer[tile.layer].transposed >= 0:

@@ -25,7 +25,7 @@ from fastnn.kernels.plan cimport SUM_ROWS, Layer, Plan, Source, Space
 from fastnn.kernels.rows cimport gather_targets, output_pass
 from fastnn.kernels.runtime cimport real
 from fastnn.kernels.schedule cimport STATUS_DIVERGED, TINY_FUSED, TINY_LAYERS, TINY_NOT, Run, Step, TinyKind, add_values, draw_order, means
-from fastnn.kernels.tiles cimport tile_gradient
+from fastnn.kernels.tiles cimport step_run, tile_gradient
 
 cdef enum:
     TINY_INPUTS = 64
@@ -100,6 +100,8 @@ cdef void describe_last(fnn_tiny *t, const Run *run, char *work, Py_ssize_t item
             t.metric_loss[i] = k.loss[run.objective.metric[i]]
         else:
             t.metric[i] = k.metric[run.objective.metric[i]]
+    if run.optimizer.before:
+        t.clip_and_decay = k.clip_and_decay
     t.optimizer = k.optimizer[run.optimizer.kind]
     t.z = work + last.z.offset * item
     t.y = work + space.y * item
@@ -114,6 +116,7 @@ cdef void fused_batches(Run *run, const Step *step, real *parameters) noexcept n
     cdef const Source *source = &run.train
     cdef Py_ssize_t done = 0, batch, n, start, at
     cdef double h[FNN_HYPER_MAX]
+    memset(h, 0, sizeof(h))
     for batch in range(step.batches):
         n = min(run.batch, step.rows - done)
         start = step.start + done
@@ -133,6 +136,7 @@ cdef void fused_epochs(Run *run, Py_ssize_t epochs, real *parameters) noexcept n
     cdef double h[FNN_HYPER_MAX]
     cdef double scale = 1.0 / <double>run.batch
     cdef Py_ssize_t last = run.epoch + epochs, i
+    memset(h, 0, sizeof(h))
     while run.epoch < last:
         if run.order != NULL:
             draw_order(run)
@@ -157,6 +161,7 @@ cdef int layers_batches(Run *run, const Step *step, real *parameters) noexcept n
     cdef Py_ssize_t done = 0, batch, n
     cdef double h[FNN_HYPER_MAX]
     cdef int bad = 0
+    memset(h, 0, sizeof(h))
     for batch in range(step.batches):
         n = min(run.batch, step.rows - done)
         coefficients(&run.optimizer, run.iterations + 1 + batch, h)
@@ -191,10 +196,9 @@ cdef int layers_step(Run *run, real *parameters, Py_ssize_t start, Py_ssize_t ro
         if plan.tile[t].layer > 0:
             tile_gradient(plan, &plan.tile[t], work, 0, rows, gradients + plan.tile[t].place, plan.tile[t].stride, False)
     k.input_gradient(&run.tiny_network, rows, order, x)
-    for i in range(4):
+    for i in range(FNN_HYPER_MAX):
         h[i] = <real>coefficient[i]
-    k.optimizer[run.optimizer.kind](plan.parameters, gradients, parameters, parameters + plan.parameters,
-                                    parameters + 2 * plan.parameters, h)
+    step_run(plan, &run.optimizer, plan.parameters, gradients, parameters, 0, h)
     for i in range(1, plan.layers):
         if plan.layer[i].transposed >= 0:
             for t in range(plan.layer[i].panels):

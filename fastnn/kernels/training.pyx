@@ -3,7 +3,7 @@ import weakref
 
 import numpy as np
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from fastnn.kernels.csrc cimport FNN_FEW_ROWS, FNN_ORDERS, fnn_barrier_init, fnn_kernels
@@ -21,6 +21,7 @@ from fastnn.kernels.plan cimport (
     round_up,
 )
 from fastnn.kernels.planning cimport rows_phases
+from fastnn.kernels.rates cimport Rates
 from fastnn.kernels.runtime cimport clock
 from fastnn.kernels.schedule cimport (
     STATUS_BAD_DATA,
@@ -105,6 +106,7 @@ cdef class Training:
     cdef Pace pace
     cdef long long version     # of the network's weights that this training last saw
     cdef object arrays
+    cdef Rates rates           # the schedule of learning rates that the run reads
     cdef Arena order
     cdef Arena best_parameters
     cdef int[::1] bad
@@ -322,6 +324,8 @@ cdef class Training:
         if self.finished:
             return 0
         run.optimizer = self.network.optimizer
+        self.rates = self.network.rates
+        run.iterations_wanted = INT64_MAX
         self.adopt()
         if not self.looked:
             self.looked = True
@@ -366,11 +370,12 @@ cdef class Training:
         return 0
 
     cdef int adopt(self) except -1:
-        # go on with weights that somebody set between two calls
+        # go on with weights, or with an optimizer's state, that somebody set between two calls
         cdef Run *run = &self.run_state
         if self.version == self.network.version:
             return 0
-        memcpy(run.parameters, self.network.state.arena.base, run.plan.parameters * run.plan.kernels.itemsize)
+        memcpy(run.parameters, self.network.state.arena.base, self.state.arena.nbytes)
+        run.iterations = self.network.state.iterations
         self.refresh()
         return 0
 
@@ -379,6 +384,9 @@ cdef class Training:
         cdef Run *run = &self.run_state
         self.log_room()
         run.epochs_wanted = min(wanted, self.log_array.shape[0])
+        if self.rates is not None and self.rates.function is not None:
+            run.iterations_wanted = self.rates.fill(run.iterations)
+            run.optimizer.schedule = self.rates.schedule
         cdef double begun = clock(), work = run.work_done
         cdef int threads = choose(&self.pace, begun), thread
         cdef bint squeezed = False

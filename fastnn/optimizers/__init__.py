@@ -2,22 +2,44 @@
 
 from typing import Any
 
-from fastnn.optimizers.adam import Adam
+from fastnn.optimizers import schedules
+from fastnn.optimizers.adagrad import Adadelta, Adagrad
+from fastnn.optimizers.adam import Adam, Adamax, AdamW, Nadam
+from fastnn.optimizers.ftrl import Ftrl
+from fastnn.optimizers.lion import Lion
 from fastnn.optimizers.optimizer import Optimizer
+from fastnn.optimizers.rmsprop import RMSprop
 from fastnn.optimizers.sgd import SGD
 from fastnn.registry import Registry, parse, serialize as _serialize
 
-__all__ = ["SGD", "Adam", "Optimizer", "deserialize", "get", "serialize"]
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Ftrl",
+    "Lion",
+    "Nadam",
+    "Optimizer",
+    "RMSprop",
+    "deserialize",
+    "get",
+    "schedules",
+    "serialize",
+]
 
-_CLASSES = (Adam, SGD)
-# By compiled name, and listed in messages; a config states the class name.
-TABLE: dict[str, type[Optimizer]] = {c.native: c for c in _CLASSES}
+_CLASSES: tuple[type[Optimizer], ...] = (
+    *(Adadelta, Adagrad, Adam, AdamW, Adamax, Ftrl, Lion, Nadam, RMSprop, SGD),
+)
+# By Keras's names in lower case, which are listed in messages; a config states the class name.
+TABLE: dict[str, type[Optimizer]] = {c.__name__.lower(): c for c in _CLASSES}
 OPTIMIZERS = Registry(
     "optimizer",
     "keras.optimizers",
     {**TABLE, **{c.__name__: c for c in _CLASSES}},
-    later="adadelta adafactor adagrad adamax adamw ftrl lamb lion muon nadam rmsprop lossscaleoptimizer "
-    "schedulefreeadamw",
+    later="adafactor lamb lossscaleoptimizer multioptimizer muon schedulefreeadamw",
 )
 
 

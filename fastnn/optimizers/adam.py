@@ -1,31 +1,32 @@
-"""Adam."""
+"""Adam and what was made of it."""
 
 import math
 from typing import ClassVar
 
 import numpy as np
 
-from fastnn.optimizers.optimizer import Hyper, Optimizer, hyper
+from fastnn.optimizers.optimizer import Hyper, Optimizer, flag, hyper
 
 
 class Adam(Optimizer):
-    """Steps of a size that adapts to each weight's gradients (Kingma and Ba, 2014).
+    """Steps of a size that adapts to each weight's gradients.
 
     ``m += (1 - beta_1) * (g - m)``, ``v += (1 - beta_2) * (g**2 - v)``, and in step t
-    ``w -= learning_rate * sqrt(1 - beta_2**t) / (1 - beta_1**t) * m / (sqrt(v) + epsilon)``.
+    ``w -= learning_rate * sqrt(1 - beta_2**t) / (1 - beta_1**t) * m / (sqrt(v) + epsilon)`` (Kingma and Ba,
+    "Adam: a method for stochastic optimization", 2014).
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or LearningRateSchedule
     beta_1, beta_2 : float
         In [0, 1).
     epsilon : float
         Added to the uncorrected ``sqrt(v)``, as in Keras.
-    amsgrad, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum,
-    ema_overwrite_frequency, \
-loss_scale_factor, gradient_accumulation_steps
-        Keras's; not supported yet, so only their defaults pass.
-    name : str, optional
+    amsgrad : bool
+        Whether the largest ``v`` so far takes its place in the step (Reddi, Kale and Kumar, 2018).
+    weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency,
+    loss_scale_factor, gradient_accumulation_steps, name
+        As of `Optimizer`.
     """
 
     native = "adam"
@@ -34,8 +35,9 @@ loss_scale_factor, gradient_accumulation_steps
         "beta_1": Hyper(0.9, 0.0, 1.0),
         "beta_2": Hyper(0.999, 0.0, 1.0),
         "epsilon": Hyper(1e-7),
+        "amsgrad": Hyper(0.0, 0.0, 1.0, closed=True),
     }
-    slots = ("momentum", "velocity")
+    slots = ("momentum", "velocity", "velocity_hat")
 
     def __init__(
         self,
@@ -56,25 +58,236 @@ loss_scale_factor, gradient_accumulation_steps
         name=None,
         **kwargs,
     ):
-        if amsgrad:
-            raise NotImplementedError(f"Adam(amsgrad={amsgrad!r}): not in fastnn yet; leave it at False.")
         super().__init__(
             learning_rate,
+            weight_decay,
+            clipnorm,
+            clipvalue,
+            global_clipnorm,
+            use_ema,
+            ema_momentum,
+            ema_overwrite_frequency,
+            loss_scale_factor,
+            gradient_accumulation_steps,
             name,
-            weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
-            use_ema=use_ema,
-            ema_momentum=ema_momentum,
-            ema_overwrite_frequency=ema_overwrite_frequency,
-            loss_scale_factor=loss_scale_factor,
-            gradient_accumulation_steps=gradient_accumulation_steps,
             **kwargs,
         )
-        self.amsgrad = False
-        for key, value in (("beta_1", beta_1), ("beta_2", beta_2), ("epsilon", epsilon)):
-            self._set(key, value)
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.amsgrad = amsgrad
+
+    beta_1 = hyper("beta_1")
+    beta_2 = hyper("beta_2")
+    epsilon = hyper("epsilon")
+    amsgrad = flag("amsgrad")
+
+    def slots_used(self):
+        return self.slots if self.amsgrad else self.slots[:2]
+
+    @staticmethod
+    def update(w, g, slots, step, hyper):
+        beta_1, beta_2 = hyper["beta_1"], hyper["beta_2"]
+        rate = hyper["learning_rate"] * math.sqrt(1 - beta_2**step) / (1 - beta_1**step)
+        m = slots[0] + (g - slots[0]) * (1 - beta_1)
+        v = slots[1] + (g * g - slots[1]) * (1 - beta_2)
+        largest = [np.maximum(slots[2], v)] if hyper.get("amsgrad") else []
+        return w - rate * m / (np.sqrt([v, *largest][-1]) + hyper["epsilon"]), [m, v, *largest]
+
+
+class AdamW(Adam):
+    """`Adam` with decaying weights: each step begins with ``w -= w * weight_decay * learning_rate``.
+
+    Loshchilov and Hutter, "Decoupled weight decay regularization" (2019).
+
+    Parameters
+    ----------
+    weight_decay : float
+    learning_rate, beta_1, beta_2, epsilon, amsgrad
+        As of `Adam`.
+    clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor,
+    gradient_accumulation_steps, name
+        As of `Optimizer`.
+    """
+
+    def __init__(
+        self,
+        learning_rate=0.001,
+        weight_decay=0.004,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-7,
+        amsgrad=False,
+        clipnorm=None,
+        clipvalue=None,
+        global_clipnorm=None,
+        use_ema=False,
+        ema_momentum=0.99,
+        ema_overwrite_frequency=None,
+        loss_scale_factor=None,
+        gradient_accumulation_steps=None,
+        name=None,
+        **kwargs,
+    ):
+        if weight_decay is None:
+            raise ValueError("AdamW: weight_decay must be a number, got None; Adam is AdamW without it.")
+        super().__init__(
+            learning_rate,
+            beta_1,
+            beta_2,
+            epsilon,
+            amsgrad,
+            weight_decay,
+            clipnorm,
+            clipvalue,
+            global_clipnorm,
+            use_ema,
+            ema_momentum,
+            ema_overwrite_frequency,
+            loss_scale_factor,
+            gradient_accumulation_steps,
+            name,
+            **kwargs,
+        )
+
+
+class Adamax(Optimizer):
+    """`Adam` with the largest recent gradient in the place of the root of their mean square.
+
+    ``m += (1 - beta_1) * (g - m)``, ``u = max(beta_2 * u, abs(g))``, and in step t
+    ``w -= learning_rate / (1 - beta_1**t) * m / (u + epsilon)`` (Kingma and Ba, 2014, section 7).
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+    beta_1, beta_2 : float
+        In [0, 1).
+    epsilon : float
+    weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency,
+    loss_scale_factor, gradient_accumulation_steps, name
+        As of `Optimizer`.
+    """
+
+    native = "adamax"
+    hypers: ClassVar = {
+        "learning_rate": Hyper(0.001),
+        "beta_1": Hyper(0.9, 0.0, 1.0),
+        "beta_2": Hyper(0.999, 0.0, 1.0),
+        "epsilon": Hyper(1e-7),
+    }
+    slots = ("momentum", "norm")
+
+    def __init__(
+        self,
+        learning_rate=0.001,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-7,
+        weight_decay=None,
+        clipnorm=None,
+        clipvalue=None,
+        global_clipnorm=None,
+        use_ema=False,
+        ema_momentum=0.99,
+        ema_overwrite_frequency=None,
+        loss_scale_factor=None,
+        gradient_accumulation_steps=None,
+        name=None,
+        **kwargs,
+    ):
+        super().__init__(
+            learning_rate,
+            weight_decay,
+            clipnorm,
+            clipvalue,
+            global_clipnorm,
+            use_ema,
+            ema_momentum,
+            ema_overwrite_frequency,
+            loss_scale_factor,
+            gradient_accumulation_steps,
+            name,
+            **kwargs,
+        )
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+
+    beta_1 = hyper("beta_1")
+    beta_2 = hyper("beta_2")
+    epsilon = hyper("epsilon")
+
+    @staticmethod
+    def update(w, g, slots, step, hyper):
+        m = slots[0] + (g - slots[0]) * (1 - hyper["beta_1"])
+        u = np.maximum(hyper["beta_2"] * slots[1], np.abs(g))
+        rate = hyper["learning_rate"] / (1 - hyper["beta_1"] ** step)
+        return w - rate * m / (u + hyper["epsilon"]), [m, u]
+
+
+class Nadam(Optimizer):
+    """`Adam` with Nesterov's momentum.
+
+    With ``u(t) = beta_1 * (1 - 0.96**t / 2)`` and U(t) the product of u(1) ... u(t), in step t
+    ``m += (1 - beta_1) * (g - m)``, ``v += (1 - beta_2) * (g**2 - v)``, ``n = u(t+1) * m / (1 - U(t+1)) +
+    (1 - u(t)) * g / (1 - U(t))`` and ``w -= learning_rate * n / (sqrt(v / (1 - beta_2**t)) + epsilon)``
+    (Dozat, "Incorporating Nesterov momentum into Adam", 2016). U is that of the present ``beta_1``.
+
+    Parameters
+    ----------
+    learning_rate : float or LearningRateSchedule
+    beta_1, beta_2 : float
+        In [0, 1).
+    epsilon : float
+    weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency,
+    loss_scale_factor, gradient_accumulation_steps, name
+        As of `Optimizer`.
+    """
+
+    native = "nadam"
+    hypers: ClassVar = {
+        "learning_rate": Hyper(0.001),
+        "beta_1": Hyper(0.9, 0.0, 1.0),
+        "beta_2": Hyper(0.999, 0.0, 1.0),
+        "epsilon": Hyper(1e-7),
+    }
+    slots = ("momentum", "velocity")
+
+    def __init__(
+        self,
+        learning_rate=0.001,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-7,
+        weight_decay=None,
+        clipnorm=None,
+        clipvalue=None,
+        global_clipnorm=None,
+        use_ema=False,
+        ema_momentum=0.99,
+        ema_overwrite_frequency=None,
+        loss_scale_factor=None,
+        gradient_accumulation_steps=None,
+        name=None,
+        **kwargs,
+    ):
+        super().__init__(
+            learning_rate,
+            weight_decay,
+            clipnorm,
+            clipvalue,
+            global_clipnorm,
+            use_ema,
+            ema_momentum,
+            ema_overwrite_frequency,
+            loss_scale_factor,
+            gradient_accumulation_steps,
+            name,
+            **kwargs,
+        )
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
 
     beta_1 = hyper("beta_1")
     beta_2 = hyper("beta_2")
@@ -83,11 +296,10 @@ loss_scale_factor, gradient_accumulation_steps
     @staticmethod
     def update(w, g, slots, step, hyper):
         beta_1, beta_2 = hyper["beta_1"], hyper["beta_2"]
-        rate = hyper["learning_rate"] * math.sqrt(1 - beta_2**step) / (1 - beta_1**step)
+        u = beta_1 * (1 - 0.5 * 0.96 ** np.arange(1, step + 2))
+        product = u.prod()
         m = slots[0] + (g - slots[0]) * (1 - beta_1)
         v = slots[1] + (g * g - slots[1]) * (1 - beta_2)
-        return w - rate * m / (np.sqrt(v) + hyper["epsilon"]), [m, v]
-
-    def get_config(self):
-        own = {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon, "amsgrad": False}
-        return {**super().get_config(), **own}
+        n = u[-1] * m / (1 - product) + (1 - u[-2]) * g / (1 - u[:-1].prod())
+        root = np.sqrt(v / (1 - beta_2**step)) + hyper["epsilon"]
+        return w - hyper["learning_rate"] * n / root, [m, v]

@@ -1,13 +1,30 @@
 """What all optimizers share: Keras's arguments, and the link to the networks that train with them."""
 
 import math
+import re
 import weakref
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from fastnn.kernels.rates import Rates
 from fastnn.names import automatic, check
+from fastnn.optimizers import schedules
+from fastnn.optimizers.schedules import LearningRateSchedule
 from fastnn.registry import Configured
+
+# What every optimizer takes beside the learning rate and the name, in the order of Keras's configs.
+_COMMON = (
+    "weight_decay",
+    "clipnorm",
+    "global_clipnorm",
+    "clipvalue",
+    "use_ema",
+    "ema_momentum",
+    "ema_overwrite_frequency",
+    "loss_scale_factor",
+    "gradient_accumulation_steps",
+)
 
 
 class Hyper(NamedTuple):
@@ -16,6 +33,7 @@ class Hyper(NamedTuple):
     default: float
     low: float = 0.0
     high: float = math.inf
+    closed: bool = False  # the range includes ``high``
 
 
 class Scalar(float):
@@ -49,66 +67,143 @@ class Count(int):
         return np.int64(self)
 
 
-# Keras's arguments that every optimizer takes, with the values that mean "off".
-_LATER: dict[str, Any] = {
-    "weight_decay": None,
-    "clipnorm": None,
-    "global_clipnorm": None,
-    "clipvalue": None,
-    "use_ema": False,
-    "ema_momentum": 0.99,
-    "ema_overwrite_frequency": None,
-    "loss_scale_factor": None,
-    "gradient_accumulation_steps": None,
-}
-
-
 class Optimizer(Configured):
     """Base class of the optimizers.
 
     Subclasses declare ``native`` (the name of the compiled update), ``hypers`` (what it reads), ``slots``
     (arrays it keeps for each weight) and `update`, the formula.
 
+    Parameters
+    ----------
+    learning_rate : float, LearningRateSchedule or callable
+        A schedule is evaluated at the number of steps done, a callable without arguments is called; both for
+        some steps ahead, unless the schedule is one of ``optimizers.schedules``.
+    weight_decay : float, optional
+        Before each step, ``w -= w * weight_decay * learning_rate``.
+    clipnorm : float, optional
+        Most that the norm of one variable's gradient may be; longer ones are shortened to it.
+    clipvalue : float, optional
+        Elements of gradients are limited to ``[-clipvalue, clipvalue]``.
+    global_clipnorm : float, optional
+        Most that the norm of all gradients together may be. At most one of the three can be set.
+    use_ema : bool
+        Whether a moving average of the weights is kept, with ``ema_momentum`` in [0, 1], which replaces them
+        every ``ema_overwrite_frequency`` steps (None: never) and at the end of ``fit``.
+    loss_scale_factor : float, optional
+        The loss is multiplied, and its gradients divided, by this: a hint for half precision, accepted and
+        without effect here, where gradients have at least 32 bits.
+    gradient_accumulation_steps : int, optional
+        At least 2: weights are updated only after so many steps, by the mean of the gradients since.
+    name : str, optional
+
     Attributes
     ----------
     learning_rate : float
-        Can be assigned at any time, also between the epochs of a running ``fit``.
+        Its present value. Can be assigned at any time, also between the epochs of a running ``fit``, unless
+        it follows a schedule; a schedule can be assigned to it at any time.
     iterations : int
         Steps taken so far.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments of another kind, out of their range, unknown, or that exclude one another.
+
+    Notes
+    -----
+    What an optimizer remembers stays when the model is compiled again with the same object, and starts anew
+    with another one. As in Keras, gradients are clipped first, then weights decay, then comes the step.
     """
 
     native: ClassVar[str]
     hypers: ClassVar[dict[str, Hyper]] = {}
     slots: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, learning_rate: float, name: str | None = None, **arguments: Any):
-        for key, off in _LATER.items():
-            value = arguments.pop(key, off)
-            setattr(self, key, off if value is None else value)
-        if arguments:
-            raise TypeError(
-                f"{type(self).__name__} takes no argument "
-                f"{', '.join(map(repr, arguments))}.{_old_names(arguments)}"
-            )
-        self.name = automatic(type(self).__name__) if name is None else check(name, type(self).__name__)
+    def __init__(
+        self,
+        learning_rate: Any,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ):
+        kind = type(self).__name__
+        if kwargs:
+            raise TypeError(f"{kind} takes no argument {', '.join(map(repr, kwargs))}.{_old_names(kwargs)}")
+        self.name = automatic(kind) if name is None else check(name, kind)
         self._hyper: dict[str, float] = {}
         self._engines: list[weakref.ref] = []
-        self._set("learning_rate", learning_rate)
+        self._parked: list[tuple[weakref.ref, list, int]] = []  # what it remembered of networks it left
+        self._excluded: tuple[list, re.Pattern | None] = ([], None)
+        clips = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
+        for key, value in {**clips, "loss_scale_factor": loss_scale_factor}.items():
+            if value is not None:
+                _number(value, f"{kind}: {key}")
+        if sum(value is not None for value in clips.values()) > 1:
+            given = ", ".join(f"{key}={value!r}" for key, value in clips.items() if value is not None)
+            raise ValueError(
+                f"{kind}: only one of clipnorm, clipvalue and global_clipnorm can be set, got {given}."
+            )
+        if use_ema and not 0 <= _number(ema_momentum, f"{kind}: ema_momentum") <= 1:
+            raise ValueError(f"{kind}: ema_momentum must be between 0 and 1, got {ema_momentum!r}.")
+        if use_ema and ema_overwrite_frequency:
+            _whole(ema_overwrite_frequency, f"{kind}: ema_overwrite_frequency", 1)
+        if gradient_accumulation_steps:
+            _whole(gradient_accumulation_steps, f"{kind}: gradient_accumulation_steps", 2)
+        self.clipnorm = clipnorm
+        self.global_clipnorm = global_clipnorm
+        self.use_ema = bool(use_ema)
+        self.ema_momentum = ema_momentum
+        self.ema_overwrite_frequency = ema_overwrite_frequency
+        self.loss_scale_factor = loss_scale_factor
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self.weight_decay = weight_decay
+        self.clipvalue = clipvalue
+        self._schedule: Any = None  # of the learning rate: a LearningRateSchedule, or a callable
+        self.learning_rate = learning_rate
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("lr", "decay"):
             raise AttributeError(f"{type(self).__name__} has no {name!r}.{_old_names({name: value})}")
-        if name in _LATER and value != _LATER[name] and name != "ema_momentum":  # which alone has no effect
-            raise NotImplementedError(
-                f"{type(self).__name__}: {name}={value!r} is not in fastnn yet; leave it at {_LATER[name]!r}."
-            )
         super().__setattr__(name, value)
 
     # What training reads ------------------------------------------------------------------------------------
 
     def native_hypers(self) -> dict[str, float]:
         """Return the numbers for the compiled update, by name."""
-        return dict(self._hyper)
+        common = {"weight_decay": self.weight_decay or 0.0, "clipvalue": self.clipvalue or 0.0}
+        return {**self._hyper, **common}
+
+    def native_rates(self) -> Rates | None:
+        """Return the schedule of the learning rate for one compiled network, or None."""
+        found = self._schedule
+        if found is None:
+            return None
+        if isinstance(found, LearningRateSchedule):
+            return found.native_rates()
+        return Rates("table", function=lambda step: found())
+
+    def native_extras(self) -> dict[str, Any]:
+        """Return what is set of the options that the plain step of a network does not have."""
+        found: dict[str, Any] = {
+            key: value
+            for key in ("clipnorm", "global_clipnorm", "gradient_accumulation_steps")
+            if (value := getattr(self, key)) and value > 0
+        }
+        if self.use_ema:
+            found.update(
+                use_ema=True,
+                ema_momentum=self.ema_momentum,
+                ema_overwrite_frequency=self.ema_overwrite_frequency,
+            )
+        return found
 
     def slots_used(self) -> tuple[str, ...]:
         """Return the slots that the update needs with the present numbers."""
@@ -124,48 +219,153 @@ class Optimizer(Configured):
         self._engines = [ref for ref in self._engines if ref() not in (None, engine)]
         self._engines.append(weakref.ref(engine))
 
+    def park(self, engine: Any) -> None:
+        """Keep what the network remembers for this optimizer, since it is going to train with another."""
+        self._parked = [entry for entry in self._parked if entry[0]() not in (None, engine)]
+        self._parked.append((weakref.ref(engine), engine.net.optimizer_slots(), engine.net.iterations))
+
+    def unpark(self, engine: Any) -> tuple[list, int] | None:
+        """Return what `park` kept for this network, if the optimizer still remembers as many arrays."""
+        found = next((entry for entry in self._parked if entry[0]() is engine), None)
+        if found is None:
+            return None
+        self._parked.remove(found)
+        return found[1:] if len(found[1]) == len(self.slots_used()) else None
+
     def _bound(self) -> list[Any]:
         engines = [ref() for ref in self._engines]
         return [e for e in engines if e is not None and e.optimizer is self]
 
     def _set(self, name: str, value: Any) -> None:
-        value = _number(value, f"{type(self).__name__}: {name}")
         limits = self.hypers[name]
-        if not limits.low <= value < limits.high:
-            upper = "" if limits.high == math.inf else f" and below {limits.high:g}"
-            raise ValueError(
-                f"{type(self).__name__}: {name} must be at least {limits.low:g}{upper}, got {value!r}."
-            )
-        for engine in self._bound():
-            engine.set_hyper(name, value)  # first, since it may refuse
+        value = _number(value, f"{type(self).__name__}: {name}")
+        inside = limits.low <= value <= limits.high if limits.closed else limits.low <= value < limits.high
+        if not inside:
+            upper = "at most" if limits.closed else "below"
+            bounds = f"at least {limits.low:g}" if limits.low > -math.inf else ""
+            if limits.high < math.inf:
+                bounds += f"{' and ' if bounds else ''}{upper} {limits.high:g}"
+            raise ValueError(f"{type(self).__name__}: {name} must be {bounds}, got {value!r}.")
+        self._tell(name, value)
         self._hyper[name] = value
+
+    def _tell(self, name: str, value: float) -> None:
+        for engine in self._bound():  # before it is stored here, since a network may refuse
+            engine.set_hyper(name, value)
 
     @property
     def iterations(self) -> Count:
         engines = self._bound()
-        return Count(engines[-1].net.iterations if engines else 0)
+        parked = self._parked[-1][2] if self._parked else 0
+        return Count(engines[-1].net.iterations if engines else parked)
 
     @property
     def learning_rate(self) -> Scalar:
-        found = Scalar(self._hyper["learning_rate"])
-        found._owner, found._name = self, "learning_rate"
-        return found
+        found = self._schedule
+        if isinstance(found, LearningRateSchedule):
+            value = found(int(self.iterations))
+        elif found is not None:
+            value = found()
+        else:
+            value = self._hyper["learning_rate"]
+        scalar = Scalar(value)
+        scalar._owner, scalar._name = self, "learning_rate"
+        return scalar
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
+        if isinstance(value, LearningRateSchedule) or callable(value):
+            self._schedule = value
+            self._hyper.setdefault("learning_rate", 0.0)
+            for engine in self._bound():
+                engine.net.set_rates(self.native_rates())
+            return
+        if isinstance(self._schedule, LearningRateSchedule):
+            raise TypeError(
+                f"{type(self).__name__} follows the schedule {type(self._schedule).__name__}, so its "
+                "learning_rate cannot be set to a number; make the optimizer with a number for that."
+            )
         self._set("learning_rate", value)
+        self._schedule = None
+
+    @property
+    def weight_decay(self) -> float | None:
+        return self._weight_decay
+
+    @weight_decay.setter
+    def weight_decay(self, value: float | None) -> None:
+        number = 0.0 if value is None else _number(value, f"{type(self).__name__}: weight_decay")
+        if number < 0:
+            raise ValueError(f"{type(self).__name__}: weight_decay must be at least 0, got {value!r}.")
+        self._tell("weight_decay", number)
+        self._weight_decay = value
+
+    @property
+    def clipvalue(self) -> float | None:
+        return self._clipvalue
+
+    @clipvalue.setter
+    def clipvalue(self, value: float | None) -> None:
+        number = 0.0 if value is None else _number(value, f"{type(self).__name__}: clipvalue")
+        self._tell("clipvalue", max(number, 0.0))  # as in Keras, only a positive one clips
+        self._clipvalue = value
+
+    # Weight decay -------------------------------------------------------------------------------------------
+
+    def exclude_from_weight_decay(self, var_list: Any = None, var_names: Any = None) -> None:
+        """Spare some variables the decay of weights; replaces what was excluded before.
+
+        Parameters
+        ----------
+        var_list : list of Variable, optional
+        var_names : list of str, optional
+            Regular expressions: a variable in whose name (``"kernel"``, ``"bias"``) one is found is spared.
+
+        Raises
+        ------
+        ValueError
+            If a network trains with this optimizer already.
+        """
+        if self._bound():
+            raise ValueError(
+                "exclude_from_weight_decay() must be called before the optimizer trains a model."
+            )
+        if isinstance(var_names, str):
+            raise TypeError(f"var_names must be a list of strings, got {var_names!r}.")
+        pattern = re.compile("|".join(var_names)) if var_names else None
+        self._excluded = (list(var_list or ()), pattern)
+
+    def uses_weight_decay(self, variable: Any) -> bool:
+        """Return whether ``weight_decay`` acts on this variable."""
+        excluded, pattern = self._excluded
+        if any(variable is v for v in excluded):
+            return False
+        return pattern is None or pattern.search(variable.name) is None
 
     # Configuration ------------------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
-        later = {key: getattr(self, key) for key in _LATER}
-        return {"name": self.name, "learning_rate": self._hyper["learning_rate"], **later}
+        rate: Any = self._hyper["learning_rate"]
+        if isinstance(self._schedule, LearningRateSchedule):
+            rate = schedules.serialize(self._schedule)
+        elif self._schedule is not None:
+            rate = float(self.learning_rate)
+        common = {key: getattr(self, key) for key in _COMMON}
+        own = {key: getattr(self, key) for key in self.hypers if key != "learning_rate"}
+        return {"name": self.name, "learning_rate": rate, **common, **own}
+
+    @classmethod
+    def from_config(cls, config: dict, custom_objects: dict | None = None) -> Any:
+        config = dict(config)
+        if isinstance(config.get("learning_rate"), dict):
+            config["learning_rate"] = schedules.deserialize(config["learning_rate"], custom_objects)
+        return cls(**config)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_engines": []}
+        return {**self.__dict__, "_engines": [], "_parked": []}
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} name={self.name} learning_rate={self._hyper['learning_rate']:g}>"
+        return f"<{type(self).__name__} name={self.name} learning_rate={self.learning_rate:g}>"
 
 
 def hyper(name: str) -> Any:
@@ -180,11 +380,19 @@ def hyper(name: str) -> Any:
     return property(read, write)
 
 
+def flag(name: str) -> Any:
+    """Return a property for one of ``hypers`` that is an option, stored as 0 or 1."""
+
+    def read(self: Optimizer) -> bool:
+        return bool(self._hyper[name])
+
+    def write(self: Optimizer, value: Any) -> None:
+        self._set(name, float(bool(value)))
+
+    return property(read, write)
+
+
 def _number(value: Any, what: str) -> float:
-    if callable(value):
-        raise NotImplementedError(
-            f"{what}={value!r}: schedules are not in fastnn yet; use a number, or a callback that assigns it."
-        )
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -194,6 +402,11 @@ def _number(value: Any, what: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{what} must be finite, got {value!r}.")
     return number
+
+
+def _whole(value: Any, what: str, least: int) -> None:
+    if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
+        raise ValueError(f"{what} must be a whole number of at least {least}, got {value!r}.")
 
 
 def _old_names(arguments: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from fastnn.optimizers.optimizer import Hyper, Optimizer, hyper
+from fastnn.optimizers.optimizer import Hyper, Optimizer, flag, hyper
 
 
 class SGD(Optimizer):
@@ -13,19 +13,21 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or LearningRateSchedule
     momentum : float
-        In [0, 1).
+        In [0, 1].
     nesterov : bool
     weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency,
-    loss_scale_factor, \
-gradient_accumulation_steps
-        Keras's; not supported yet, so only their defaults pass.
-    name : str, optional
+    loss_scale_factor, gradient_accumulation_steps, name
+        As of `Optimizer`.
     """
 
     native = "sgd"
-    hypers: ClassVar = {"learning_rate": Hyper(0.01), "momentum": Hyper(0.0, 0.0, 1.0)}
+    hypers: ClassVar = {
+        "learning_rate": Hyper(0.01),
+        "momentum": Hyper(0.0, 0.0, 1.0, closed=True),
+        "nesterov": Hyper(0.0, 0.0, 1.0, closed=True),
+    }
     slots = ("momentum",)
 
     def __init__(
@@ -47,32 +49,26 @@ gradient_accumulation_steps
     ):
         super().__init__(
             learning_rate,
+            weight_decay,
+            clipnorm,
+            clipvalue,
+            global_clipnorm,
+            use_ema,
+            ema_momentum,
+            ema_overwrite_frequency,
+            loss_scale_factor,
+            gradient_accumulation_steps,
             name,
-            weight_decay=weight_decay,
-            clipnorm=clipnorm,
-            clipvalue=clipvalue,
-            global_clipnorm=global_clipnorm,
-            use_ema=use_ema,
-            ema_momentum=ema_momentum,
-            ema_overwrite_frequency=ema_overwrite_frequency,
-            loss_scale_factor=loss_scale_factor,
-            gradient_accumulation_steps=gradient_accumulation_steps,
             **kwargs,
         )
-        self._set("momentum", momentum)
-        self._nesterov = bool(nesterov)
+        self.momentum = momentum
+        self.nesterov = nesterov
 
     momentum = hyper("momentum")
-
-    @property
-    def nesterov(self) -> bool:
-        return self._nesterov
+    nesterov = flag("nesterov")
 
     def slots_used(self):
         return self.slots if self.momentum else ()
-
-    def native_hypers(self):
-        return {**super().native_hypers(), "nesterov": float(self._nesterov)}
 
     @staticmethod
     def update(w, g, slots, step, hyper):
@@ -81,6 +77,3 @@ gradient_accumulation_steps
             return w - lr * g, slots
         v = momentum * slots[0] - lr * g
         return w + (momentum * v - lr * g if hyper.get("nesterov") else v), [v]
-
-    def get_config(self):
-        return {**super().get_config(), "momentum": self.momentum, "nesterov": self._nesterov}

@@ -12,6 +12,7 @@ from support import (
     default_activation,
     digest,
     instruction_set,
+    new_slots,
     random_weights,
     same_bits,
     targets,
@@ -157,21 +158,27 @@ def test_counters_and_slots(optimizer, dtype, isa, rng):
     hyper = {**HYPER[optimizer], **({"momentum": 0.9} if optimizer == "sgd" else {})}
     net.compile("mean_squared_error", False, optimizer, hyper, [])
     assert net.iterations == 0
-    assert [[w.shape for w in slot] for slot in net.optimizer_slots()] == [[w.shape for w in weights]] * (
-        1 if optimizer == "sgd" else 2
+    first = [s.item() for s in new_slots(optimizer, hyper, np.zeros(1))]
+    assert [[w.shape for w in slot] for slot in net.optimizer_slots()] == [[w.shape for w in weights]] * len(
+        first
     )
-    assert not any(w.any() for slot in net.optimizer_slots() for w in slot)
+
+    def fresh():
+        pairs = zip(net.optimizer_slots(), first, strict=True)
+        return all((w == dtype.type(value)).all() for slot, value in pairs for w in slot)
+
+    assert fresh()
     x, y = rng.normal(size=(10, inputs)).astype(dtype), rng.normal(size=(10, 1)).astype(dtype)
     version = net.version
     train(net, x, y, epochs=3, batch_size=4)
     assert net.iterations == 9
     assert net.lifetime_epochs == 3
     assert net.version > version
-    assert all(w.any() for slot in net.optimizer_slots() for w in slot if w.size > 20)
+    assert all((w != w.flat[0]).any() for slot in net.optimizer_slots() for w in slot if w.size > 20)
     before = digest(net.weights())
     net.compile("mean_squared_error", False, optimizer, hyper, [])
     assert net.iterations == 0
-    assert not any(w.any() for slot in net.optimizer_slots() for w in slot)
+    assert fresh()
     assert digest(net.weights()) == before
 
 

@@ -238,6 +238,7 @@ NETS = {
     "batch 700": (40, [(37, "sigmoid")], 32, 1500, 700, "mean_squared_error", "adam"),
     "full batch": (19, [(60, "relu"), (24, "tanh")], 17, 9001, 9001, "mean_squared_error", "adam"),
     "one layer": (300, [], 32, 64, 20, "categorical_crossentropy", "sgd"),
+    "another optimizer": (33, [(65, "tanh")], 40, 60, 33, "mean_squared_error", "ftrl"),
 }
 
 
