@@ -223,20 +223,25 @@ static void all(const fnn_kernels *k)
         add(c, 37 * s);
     }
     for (int i = 0; i < FNN_OPTIMIZERS; i++) {
-        char h[8 * 8];
-        memcpy(h, a, sizeof h);
-        for (int j = 0; j < 4; j++)
+        char h[8 * FNN_HYPER_MAX];
+        for (int j = 0; j < FNN_HYPER_MAX; j++)
             if (s == 4)
                 ((float *)h)[j] = 0.01f * (float)(j + 1);
             else
                 ((double *)h)[j] = 0.01 * (j + 1);
-        k->activation_forward[FNN_ACTIVATION_sigmoid](1, 1000, b, 1000, d, 1000,
-                                                      p); /* second moments are not negative */
-        memcpy(c, b, 3000 * s);
+        memcpy(c, b, 1000 * s);
+        /* averages of squares are not negative */
+        for (int slot = 0; slot < FNN_SLOTS_MAX; slot++)
+            k->activation_forward[FNN_ACTIVATION_sigmoid](1, 1000, b + slot * 100 * s, 1000,
+                                                          d + slot * 1000 * s, 1000, p);
         for (int step = 0; step < 3; step++)
-            k->optimizer[i](960, a, c, c + 1000 * s, d, h);
-        add(c, 3000 * s);
-        add(d, 1000 * s);
+            k->optimizer[i](960, a, c, d, d + 1000 * s, d + 2000 * s, h);
+        add(c, 1000 * s);
+        add(d, 3000 * s);
+        memcpy(d, a, 960 * s);
+        k->clip_and_decay(960, d, c, h);
+        add(d, 960 * s);
+        add(c, 960 * s);
     }
     k->transpose(37, 29, a, 40, c, 38);
     add(c, 29 * 38 * s);
