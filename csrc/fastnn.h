@@ -120,7 +120,7 @@ typedef void fnn_metric_rows(size_t rows, size_t units, const void *out, size_t 
    optimizer has; h: (FNN_HYPER_MAX,). */
 typedef void fnn_optimizer_step(size_t n, const void *g, void *w, void *s0, void *s1, void *s2,
                                 const void *h);
-/* g, w (IN and OUT): g = min(max(g, -limit), limit), then w = w - decay * w; both are done, whichever is asked for. */
+/* g, w (IN and OUT): g = min(max(g, -limit), limit), then w = w - decay * w; both are done, whichever is asked for. Any n. */
 typedef void fnn_clip_and_decay(size_t n, void *g, void *w, const void *h);
 
 #define FNN_FEW_UNITS 4

@@ -79,9 +79,15 @@ static void P(clip_and_decay)(size_t n, void *g_, void *w_, const void *h_)
     const REAL *h = h_;
     const vec decay = v_set1(h[FNN_HYPER_DECAY]), limit = v_set1(h[FNN_HYPER_LIMIT]);
     const vec low = v_sub(v_zero(), limit);
-    for (size_t i = 0; i < n; i += LANES) {
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
         vec w = v_load(wp + i);
         v_store(gp + i, v_max(low, v_min(limit, v_load(gp + i)))); /* NaN stays */
         v_store(wp + i, v_fnma(decay, w, w));
+    }
+    if (i < n) {
+        vec w = v_load_n(wp + i, n - i);
+        v_store_n(gp + i, v_max(low, v_min(limit, v_load_n(gp + i, n - i))), n - i);
+        v_store_n(wp + i, v_fnma(decay, w, w), n - i);
     }
 }

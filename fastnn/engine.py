@@ -36,6 +36,7 @@ class Engine:
         self.compiled: Any = None  # the Compiled that the network was last compiled for
         self.optimizer: Any = None
         self.stale = True  # whether variables have values that the network does not
+        self.asked: list = []  # of each variable in training, as the network was last told
         self.owner: Any = None  # the Fit under way
         self.trainer = 0  # the thread that runs it
         self._variables = [weakref.ref(v) for v in variables]
@@ -116,6 +117,12 @@ class Engine:
         self.optimizer = optimizer
         optimizer.bind(self)
         self.compiled = compiled
+
+    def ask(self, asked: list) -> None:
+        """Tell the network what is asked of each variable in training; not while it trains."""
+        if self.asked != asked and self.owner is None:
+            self.net.set_variables(asked)
+            self.asked = asked
 
     def set_hyper(self, name: str, value: float) -> None:
         self.net.set_hyper(name, value)

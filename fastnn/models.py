@@ -27,6 +27,7 @@ from fastnn.callbacks import Monitor, check_callbacks
 from fastnn.cloning import clone_model, model_from_json
 from fastnn.compiling import Compiled, Native
 from fastnn.engine import Engine
+from fastnn.errors import warn
 from fastnn.frames import column_names, require_names
 from fastnn.history import History
 from fastnn.inference import Predictor
@@ -143,7 +144,6 @@ class Sequential(Model):
             "jit_compile": jit_compile,
         }
         compiled = Compiled(optimizer, loss, loss_weights, metrics, weighted_metrics, hints, precision)
-        self._refuse_frozen()
         if self._stack:
             compiled.require_precision(self.dtype)
         if self._stack and loss is not None:
@@ -209,13 +209,6 @@ class Sequential(Model):
             )
         compiled.require_precision(self.dtype)
         return compiled.native or compiled.resolve(self._units(), self._last())
-
-    def _refuse_frozen(self) -> None:
-        frozen = [layer.name for layer in self._stack if not (layer.trainable and self._trainable)]
-        if frozen:
-            raise NotImplementedError(
-                f"Layer {frozen[0]!r} has trainable=False: training only a part is not supported yet."
-            )
 
     # Training -----------------------------------------------------------------------------------------------
 
@@ -313,7 +306,6 @@ class Sequential(Model):
             if isinstance(call, Monitor):
                 call.direction(self)  # raises where that cannot be told
         with self._alone("fit"):
-            self._refuse_frozen()
             if are_batches(x, y is None):
                 judging.require_alone(y, sample_weight, validation_split, weights)
                 batches, frames = preparing.batches(
@@ -340,6 +332,8 @@ class Sequential(Model):
             if native.loss == "binary_crossentropy":
                 data.warn_outside_unit_interval(train.y, "y")
             engine = self._ready(train.x.shape[1], True)
+            if not self.trainable_weights:
+                warn(f"Model {self.name!r} has no trainable weights: nothing is learned.", UserWarning)
             run = kind(self, engine, train, validation, chosen, calls)
             self.column_names = names
             return run.run()
@@ -359,7 +353,6 @@ class Sequential(Model):
         native = self._native("train_on_batch")
         weights = class_weights.check(class_weight)
         with self._alone("train_on_batch"):
-            self._refuse_frozen()
             part = self._data(native, x, y, sample_weight)
             if weights is not None:
                 weight = class_weights.sample_weight(weights, part.y, part.sample_weight)
@@ -592,9 +585,10 @@ class Sequential(Model):
             engine = self._make(columns)
         if engine.stale:
             engine.sync()
-        if train and engine.compiled is not self._compiled:
+        if train:
             with self._making:
                 engine.compile(self._compiled)
+                engine.ask(self.asked())
         return engine
 
     def _make(self, columns: int) -> Engine:

@@ -215,6 +215,10 @@ class Stack(Layer):
     def trainable_weights(self) -> list[Variable]:
         return [v for layer in self._stack for v in layer.trainable_weights] if self._trainable else []
 
+    def asked(self, trainable=True):
+        inside = trainable and self._trainable
+        return [settings for layer in self._stack for settings in layer.asked(inside)]
+
     @property
     def trainable(self) -> bool:
         return self._trainable

@@ -17,7 +17,6 @@ cdef class Network:
     cdef Objective objective
     cdef Optimizer optimizer
     cdef Rates rates              # the schedule of its learning rate, or None
-    cdef object decays            # whether weights decay: one bool for each array of `weights`; None: all
     cdef Arena tables
     cdef readonly str dtype
     cdef readonly object compiled
@@ -35,7 +34,6 @@ cdef class Network:
     cdef bint busy(self) except -1
     cdef State new_state(self)
     cdef int put(self, State state, Py_ssize_t slot, list arrays) except -1
-    cdef dict decaying(self, dict hyper, decay)
     cdef list checked(self, arrays, str what)
     cdef State copy_state(self, State source)
     cdef int publish(self, State state) except -1

@@ -21,6 +21,7 @@ from fastnn.kernels.operations cimport first_parameters
 from fastnn.kernels.plan cimport COLUMN_ALIGN, SUM_ROWS, Node, round_up
 from fastnn.kernels.planning cimport make_plan
 from fastnn.kernels.rates cimport Rates
+from fastnn.kernels.variables cimport ask, ask_decay
 from fastnn.kernels.runtime cimport bf16_for, kernels_for, real
 from fastnn.kernels.threads cimport threads_for
 
@@ -227,14 +228,14 @@ cdef class Network:
             raise RuntimeError("this network is being trained by another call; wait for it to end")
         if precision is not None and precision != self.dtype and (precision != "bfloat16" or self.dtype != "float32"):
             raise ValueError(f"precision={precision!r} with dtype {self.dtype}: expected None, {self.dtype!r}, or 'bfloat16' with float32")
-        cdef Optimizer made = make_optimizer(optimizer, self.decaying(hyper, decay), self.itemsize)
+        cdef Optimizer made = make_optimizer(optimizer, hyper, self.itemsize)
         cdef Objective objective
         make_objective(&objective, loss, from_logits, metrics, self.plan.output.activation)
         if objective.targets < 0:
             objective.targets = self.plan.outputs
         keep = keep_optimizer and self.compiled is not None and kind == made.kind
+        ask_decay(&self.plan, decay)
         self.optimizer = made
-        self.decays = decay
         self.set_rates(rates)
         self.objective = objective
         self.precision = precision or self.dtype
@@ -250,18 +251,31 @@ cdef class Network:
 
     def set_hyper(self, str name, double value):
         """Change one hyper-parameter of the optimizer; what it remembers stays. A learning rate ends a schedule."""
-        set_hyper(&self.optimizer, name, self.decaying({name: value}, self.decays)[name])
+        set_hyper(&self.optimizer, name, value)
         if not self.optimizer.scheduled:
             self.rates = None
 
-    cdef dict decaying(self, dict hyper, decay):
-        # the hyper-parameters for weights of which all decay, or none
-        if decay is None or all(decay) or not hyper.get("weight_decay"):
-            return hyper
-        if any(decay):
-            raise NotImplementedError("weight_decay on some of the weights only (exclude_from_weight_decay) is not in fastnn yet; exclude "
-                                      "all weights, or none")
-        return {**hyper, "weight_decay": 0.0}
+    def set_variables(self, asked):
+        """Set what is asked of each array of weights in training, from the next training on.
+
+        Parameters
+        ----------
+        asked : list of dict
+            One for each array of :meth:`weights`; what a dict does not have keeps its default:
+
+            * ``trained`` (True): of the moving vectors of a batch normalisation, whether they move; elsewhere the batch counts.
+
+        Raises
+        ------
+        ValueError
+            For another number of dicts, or keys that there are not.
+        RuntimeError
+            While the network is being trained.
+        """
+        if self.busy():
+            raise RuntimeError("this network is being trained by another call; wait for it to end")
+        ask(&self.plan, asked)
+        self.idle.clear()
 
     def set_rates(self, Rates rates):
         """Set the schedule of the learning rate, or None."""

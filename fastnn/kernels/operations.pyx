@@ -57,7 +57,7 @@ cdef void operation_forward(const Plan *plan, const Space *space, const Node *no
     cdef Py_ssize_t lda = node.layer.a.row, n = op.units
     if draw.train and only_in_training(op):
         by_chance(k, op, x, m, a, lda, rows, draw, scratch)
-    elif draw.train and op.kind == OP_BATCH_NORM:
+    elif draw.train and op.kind == OP_BATCH_NORM and not op.frozen:
         batch_forward(plan, node, weights, work, begin, rows)
     elif op.kind == OP_LAYER_NORM:
         k.normalize_rows(rows, n, x, op.x.row, op.parameters[LAYER_NORM_EPSILON], <int>op.parameters[LAYER_NORM_CENTER], m,
@@ -144,6 +144,9 @@ cdef void operation_backward(const Plan *plan, const Node *node, const Layer *be
     elif op.kind == OP_LAYER_NORM:
         k.scale_columns(rows, n, d, ldd, weights + op.weights, NULL, out, ld)
         k.normalize_rows_backward(rows, n, m, op.m.row, work + op.inverse + begin, <int>op.parameters[LAYER_NORM_CENTER], out, ld, out, ld)
+    elif op.kind == OP_BATCH_NORM and op.frozen:
+        batch_outside(op, weights + op.weights, scratch)
+        k.scale_columns(rows, n, d, ldd, scratch, NULL, out, ld)
     elif op.kind == OP_BATCH_NORM:
         batch_backward(plan, node, work, begin, rows, out, ld)
     elif op.kind == OP_AFFINE:

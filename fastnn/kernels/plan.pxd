@@ -50,6 +50,7 @@ cdef struct Layer:
     # Few units for many inputs: sums over the inputs go through 16 virtual lanes, and weights lie unit by unit.
     bint narrow
     bint last
+    bint trained              # there are gradients to compute
     # parameters, in elements from the start of a parameter buffer: `inputs` + 1 rows (the last one the bias) of each panel, or a
     # row of `stride` elements for each unit of a narrow layer, whose element `inputs` is the bias
     Py_ssize_t weights
@@ -98,7 +99,8 @@ cdef struct Op:
     # vectors of `units` parameters; those that are not used keep their first value
     int vectors
     bint used[OP_VECTORS]
-    int trained               # the first so many, where used
+    int trained               # the first so many can be trained, where used
+    bint frozen               # OP_BATCH_NORM: training too takes what batches had
     Py_ssize_t weights        # the first, in elements from the start of a parameter buffer
     Py_ssize_t stride         # from one to the next
     # workspace
@@ -113,6 +115,7 @@ cdef struct Node:
     Layer *layer              # a dense layer, or how an operation's output looks to the nodes around it: a wide, linear layer
     Op *op                    # NULL: dense
     Py_ssize_t index          # of the layer, or of the operation
+    Py_ssize_t variable       # the first of its arrays of weights
 
 # What is done at the end of the way, on columns.
 cdef struct Output:
@@ -137,9 +140,22 @@ cdef struct Reduced:
     Py_ssize_t weights        # copies of the weights: (pairs of inputs x panel) of each panel, and
     Py_ssize_t transposed     # (pairs of units x panel) of each panel of inputs; -1 in the first layer
 
+# One array of weights, in the order of `Network.weights`, and what is asked of its training.
+cdef struct Variable:
+    Py_ssize_t layer          # -1: of an operation
+    Py_ssize_t op
+    Py_ssize_t vector         # of a layer: 0 its kernel, 1 its bias; of an operation: which
+    Py_ssize_t rows           # of its matrix; of a vector 1
+    Py_ssize_t columns
+    bint trained              # of a batch normalisation's moving vectors: whether they move
+    bint decays               # weight decay acts on it
+
 # One job of the tile phase: rows [begin, end) of a panel of a wide layer, a panel of columns of a narrow one, or a vector of an
-# operation.
+# operation. There are none for what is not trained.
 cdef struct Tile:
+    Py_ssize_t variable       # whose elements lie at places [0, split) of each run; those from there on are the next one's
+    Py_ssize_t split
+    bint plain                # nothing is asked of either but a step of the optimizer
     Py_ssize_t layer          # -1: of an operation
     Py_ssize_t op
     Py_ssize_t panel          # of an operation's vector: which
@@ -160,11 +176,14 @@ cdef struct Plan:
     Py_ssize_t nodes
     Node *node
     Py_ssize_t coupled        # operations that couple a batch's rows
-    Py_ssize_t lowest         # the first node with parameters: no deltas are needed below it
+    Py_ssize_t lowest         # the first node with something to train: no deltas are needed below it
+    Py_ssize_t variables
+    Variable *variable
     Matrix x                  # the rows of a batch
     Output output
     Py_ssize_t tiles
     Tile *tile
+    bint plain                # nothing is asked of any variable but to be trained
     Py_ssize_t parameters     # elements of one parameter buffer (weights, or one optimizer slot)
     Py_ssize_t transposed     # elements of the transposed copies
     Py_ssize_t inputs
@@ -172,6 +191,7 @@ cdef struct Plan:
     const fnn_bf16_kernels *bf16  # trained in bfloat16; else NULL
     Reduced *reduced          # a training's, if it is in bfloat16; else NULL
     double operations         # floating-point operations of the three products, a row
+    double training_operations  # those of them that training does
     double *constants         # where the next operation's go
 
 # What a step computes at the output, in columns: the loss first, then the metrics.

@@ -16,6 +16,7 @@ from fastnn.kernels.plan cimport (
     OP_PRELU,
     OP_SCALE,
     OP_SPLIT,
+    OP_VECTORS,
     PHASE_MOMENTS,
     PHASE_ROWS,
     PHASE_SLOPES,
@@ -28,12 +29,14 @@ from fastnn.kernels.plan cimport (
     Plan,
     Stretch,
     Tile,
+    Variable,
     is_narrow,
     panel_at,
     panel_count,
     round_up,
     whole_way,
 )
+from fastnn.kernels.tiling cimport cut_tiles, list_variables
 
 cdef enum:
     MAX_DIMENSION = 1 << 30
@@ -113,27 +116,27 @@ cdef Arena make_plan(Plan *plan, input_dim, layers):
         tiles += panel_count(below + COLUMN_ALIGN, plan.kernels) + panel_count(entry[0], plan.kernels) * ((below + 1) // TILE_BLOCK + 2)
         below = entry[0]
     tiles += 2 * plan.ops
+    plan.variables = 2 * plan.layers + OP_VECTORS * plan.ops  # at most
     tables = Arena(plan.layers * sizeof(Layer) + plan.ops * (sizeof(Op) + sizeof(Layer) + 2 * widest * sizeof(double))
-                   + plan.nodes * sizeof(Node) + tiles * sizeof(Tile) + panels * sizeof(Panel))
+                   + plan.nodes * sizeof(Node) + plan.variables * sizeof(Variable) + tiles * sizeof(Tile) + panels * sizeof(Panel))
     # dense layers first, then how operations look from outside
     plan.layer = <Layer *>tables.base
     plan.op = <Op *>&plan.layer[plan.layers + plan.ops]
     plan.node = <Node *>&plan.op[plan.ops]
-    plan.tile = <Tile *>&plan.node[plan.nodes]
+    plan.variable = <Variable *>&plan.node[plan.nodes]
+    plan.tile = <Tile *>&plan.variable[plan.variables]
     panel = <Panel *>&plan.tile[tiles]
     plan.constants = <double *>&panel[panels]
     add_nodes(plan, layers)
     link_nodes(plan)
-    plan.lowest = 0
-    while plan.node[plan.lowest].op != NULL and plan.node[plan.lowest].op.trained == 0:
-        plan.lowest += 1
+    list_variables(plan)
     for i in range(plan.nodes):
         if plan.node[i].op == NULL:
             panel = add_layer(plan, plan.node[i].index, i == plan.lowest, panel, &at)
-            add_tiles(plan, plan.node[i].index)
         else:
             add_vectors(plan, plan.node[i].index, &at)
     plan.parameters = at
+    cut_tiles(plan)
     last = plan.node[plan.nodes - 1].layer
     plan.outputs = plan.output.units = last.units
     own = last[0]
@@ -272,63 +275,19 @@ cdef Panel *add_layer(Plan *plan, Py_ssize_t i, bint first, Panel *panel, Py_ssi
     return panel
 
 
-cdef void add_tiles(Plan *plan, Py_ssize_t i) noexcept:
-    # the jobs of a dense layer's parameters
-    cdef Layer *layer = &plan.layer[i]
-    cdef Panel *panel
-    cdef Tile *tile
-    cdef Py_ssize_t p, first, last = layer.inputs + (1 if layer.bias else 0)
-    for p in range(layer.panels):
-        panel = &layer.panel[p]
-        first = 0
-        while first < last:
-            tile = &plan.tile[plan.tiles]
-            plan.tiles += 1
-            tile.layer = i
-            tile.panel = p
-            tile.begin = first
-            if layer.narrow:
-                tile.end = last
-                tile.place = layer.weights + panel.start
-                tile.runs = layer.units
-                tile.length = panel.width
-                tile.stride = layer.stride
-            else:
-                tile.end = min(first + TILE_BLOCK, last)
-                tile.place = layer.weights + (layer.inputs + 1) * panel.start + first * panel.width
-                tile.runs = 1
-                tile.length = (tile.end - tile.begin) * panel.width
-                tile.stride = 0
-            first = tile.end
-
-
 cdef void add_vectors(Plan *plan, Py_ssize_t i, Py_ssize_t *at) noexcept:
-    # the place of an operation's parameters, and their jobs
+    # the place of an operation's parameters
     cdef Op *op = &plan.op[i]
-    cdef Tile *tile
-    cdef int v
     op.weights = at[0]
     op.stride = round_up(op.units, COLUMN_ALIGN)
-    for v in range(op.vectors):
-        if v >= op.trained or not op.used[v]:
-            at[0] += op.stride
-            continue
-        tile = &plan.tile[plan.tiles]
-        plan.tiles += 1
-        tile.layer = -1
-        tile.op = i
-        tile.panel = v
-        tile.end = op.units
-        tile.place = at[0]
-        tile.runs = 1
-        tile.length = op.stride
-        at[0] += op.stride
+    at[0] += op.vectors * op.stride
 
 
 cdef int rows_phases(const Plan *plan, PhaseKind *kind, Stretch *stretch) noexcept:
     """kind, stretch (OUT): the phases of a step but for its tiles; returns how many there are.
 
-    Forward to each operation that couples rows, and on to the output; then back from each to the one before.
+    Forward to each operation that couples rows, and on to the output; then back from each to the one before, as far as deltas are
+    needed.
     """
     cdef Py_ssize_t i, nodes = plan.nodes, first = 0, back = nodes - 1
     cdef int n = 0
@@ -347,7 +306,7 @@ cdef int rows_phases(const Plan *plan, PhaseKind *kind, Stretch *stretch) noexce
         stretch[n] = Stretch(i, 0, -1, 0)
         n += 1
         first = i
-    for i in range(plan.nodes - 1, -1, -1):
+    for i in range(plan.nodes - 1, plan.lowest, -1):
         if not couples(plan, i):
             continue
         kind[n] = PHASE_ROWS
@@ -363,4 +322,4 @@ cdef int rows_phases(const Plan *plan, PhaseKind *kind, Stretch *stretch) noexce
 
 
 cdef inline bint couples(const Plan *plan, Py_ssize_t node) noexcept:
-    return plan.node[node].op != NULL and plan.node[node].op.kind == OP_BATCH_NORM
+    return plan.node[node].op != NULL and plan.node[node].op.kind == OP_BATCH_NORM and not plan.node[node].op.frozen

@@ -27,6 +27,7 @@ from fastnn.kernels.csrc cimport (
 from fastnn.kernels.dense cimport activate, slope
 from fastnn.kernels.plan cimport (
     COLUMN_ALIGN,
+    TILE_BLOCK,
     Layer,
     Matrix,
     Panel,
@@ -120,8 +121,10 @@ cdef void set_reduced_ones(const Plan *plan, Py_ssize_t capacity, float *work) n
 # ---- rows ----
 
 cdef inline void cross(const Plan *plan, Py_ssize_t i, fnn_pair *work, Py_ssize_t begin, Py_ssize_t n) noexcept nogil:
-    # `across` of rows [begin, begin + n) of a layer's input, begin even, from its rows
+    # `across` of rows [begin, begin + n) of a layer's input, begin even, from its rows: for its gradients
     cdef const Reduced *r = &plan.reduced[i]
+    if not plan.layer[i].trained:
+        return
     plan.bf16.transpose(n, plan.layer[i].inputs, work + r.x.offset + begin * r.x.row, r.x.row,
                         work + r.across.offset + begin // 2, r.across.row)
 
@@ -153,7 +156,8 @@ cdef void reduced_deltas(const Plan *plan, Py_ssize_t i, float *work, Py_ssize_t
     cdef const Layer *layer = &plan.layer[i]
     cdef fnn_pair *d = <fnn_pair *>work + r.d.offset + begin * r.d.row
     plan.bf16.narrow(n, layer.units, NULL, work + layer.d.offset + begin * layer.d.row, layer.d.row, d, r.d.row)
-    plan.bf16.interleave(n, layer.units, d, r.d.row, <fnn_pair *>work + r.paired.offset + begin // 2 * r.paired.row, r.paired.row)
+    if layer.trained:
+        plan.bf16.interleave(n, layer.units, d, r.d.row, <fnn_pair *>work + r.paired.offset + begin // 2 * r.paired.row, r.paired.row)
 
 
 # ---- products ----
@@ -255,9 +259,21 @@ cdef void reduced_refresh(const Plan *plan, const Tile *tile, const float *param
 cdef void reduced_refresh_all(const Plan *plan, const Space *space, const float *parameters, float *work) noexcept nogil:
     """All copies of the weights, through the first thread's scratch."""
     cdef Py_ssize_t i
-    for i in range(plan.tiles):
-        if plan.reduced[plan.tile[i].layer].on:
-            reduced_refresh(plan, &plan.tile[i], parameters, work, work + space.scratch)
+    cdef const Layer *layer
+    cdef Tile tile
+    for i in range(plan.layers):
+        if not plan.reduced[i].on:
+            continue
+        layer = &plan.layer[i]
+        tile.layer = i
+        for tile.panel in range(layer.panels):
+            tile.begin = 0
+            while tile.begin < layer.inputs:
+                tile.end = min(tile.begin + TILE_BLOCK, layer.inputs)
+                tile.place = (layer.weights + (layer.inputs + 1) * layer.panel[tile.panel].start
+                              + tile.begin * layer.panel[tile.panel].width)
+                reduced_refresh(plan, &tile, parameters, work, work + space.scratch)
+                tile.begin = tile.end
 
 
 # ---- the same, for Python ----

@@ -73,13 +73,15 @@ cdef inline void node_backward(const Plan *plan, Py_ssize_t i, const real *weigh
                                Py_ssize_t rows, real *scratch) noexcept nogil:
     """Rows of the deltas below node i, from its own."""
     cdef const Node *node = &plan.node[i]
+    if i < plan.lowest:
+        return
     if real is float:
         if reduced(plan, node, True):
             reduced_deltas(plan, node.index, work, begin, rows)
             if i > plan.lowest:
                 reduced_backward(plan, node.index, plan.node[i - 1].layer, work, begin, rows, scratch)
             return
-    if i <= plan.lowest:
+    if i == plan.lowest:
         return
     if node.op != NULL:
         operation_backward(plan, node, plan.node[i - 1].layer, weights, work, begin, rows, scratch)

@@ -5,12 +5,15 @@ blocks of ``SUM_ROWS`` rows in index order, then the blocks' sums in order, so t
 """
 from libc.string cimport memcpy
 
-from fastnn.kernels.csrc cimport fnn_kernels
+from fastnn.kernels.csrc cimport FNN_HYPER_DECAY, FNN_HYPER_MAX, FNN_SLOTS_MAX
 from fastnn.kernels.dense cimport narrow_gradient, refresh_transposed, wide_gradient
 from fastnn.kernels.operations cimport operation_gradient
-from fastnn.kernels.plan cimport SUM_ROWS, Layer, Optimizer, Plan, Space, Tile
+from fastnn.kernels.plan cimport SUM_ROWS, Layer, Optimizer, Plan, Space, Tile, Variable
 from fastnn.kernels.reduced cimport reduced_gradient, reduced_refresh
 from fastnn.kernels.runtime cimport real
+
+cdef enum:
+    NARROW_RUN = 64  # elements of a run of a narrow layer's tile, at most: a panel's width
 
 
 cdef void tile_gradient(const Plan *plan, const Tile *tile, const real *work, Py_ssize_t begin, Py_ssize_t rows, real *gradient,
@@ -41,6 +44,24 @@ cdef void block_gradients(const Plan *plan, const real *work, Py_ssize_t begin, 
         tile_gradient(plan, &plan.tile[i], work, begin, rows, gradients + plan.tile[i].place, plan.tile[i].stride, False)
 
 
+cdef void batch_gradient(const Plan *plan, const Space *space, const Tile *tile, const real *work, Py_ssize_t rows, Py_ssize_t blocks,
+                         real *gradient) noexcept nogil:
+    """gradient (OUT: runs x length, contiguous) of one tile over the batch's `rows` rows, or, if `blocks`, the sum of so many blocks'."""
+    cdef Py_ssize_t begin = 0, run, at, b, n = tile.length
+    cdef real *g
+    if blocks == 0:
+        while begin < rows:
+            tile_gradient(plan, tile, work, begin, min(<Py_ssize_t>SUM_ROWS, rows - begin), gradient, n, begin > 0)
+            begin += SUM_ROWS
+        return
+    for run in range(tile.runs):
+        at = tile.place + run * tile.stride
+        g = gradient + run * n
+        memcpy(g, work + space.partials + at, n * sizeof(real))
+        for b in range(1, blocks):
+            plan.kernels.accumulate(n, work + space.partials + b * plan.parameters + at, g)
+
+
 cdef void step_run(const Plan *plan, const Optimizer *optimizer, Py_ssize_t n, real *g, real *parameters, Py_ssize_t at,
                    const real *h) noexcept nogil:
     """One optimizer step on n parameters from place `at` on. g (IN, may be clipped): their gradient; parameters (IN and OUT): all
@@ -51,38 +72,73 @@ cdef void step_run(const Plan *plan, const Optimizer *optimizer, Py_ssize_t n, r
     plan.kernels.optimizer[optimizer.kind](n, g, w, w + plan.parameters, w + 2 * plan.parameters, w + 3 * plan.parameters, h)
 
 
+cdef void step_parts(const Plan *plan, const Tile *tile, const Optimizer *optimizer, real *g, real *parameters, Py_ssize_t at,
+                     const real *h) noexcept nogil:
+    """The same for a run of a tile of whose variables more is asked."""
+    cdef real[FNN_HYPER_MAX] own
+    cdef real[(1 + FNN_SLOTS_MAX) * NARROW_RUN] kept
+    cdef Py_ssize_t first = 0, n, slot
+    cdef int part, i
+    cdef const Variable *v
+    cdef real *w = parameters + at
+    for i in range(FNN_HYPER_MAX):
+        own[i] = h[i]
+    for part in range(2):
+        n = tile.split if part == 0 else tile.length - tile.split
+        if n > 0:
+            v = &plan.variable[tile.variable + part]
+            if v.trained and optimizer.before:
+                own[FNN_HYPER_DECAY] = h[FNN_HYPER_DECAY] if v.decays else <real>0
+                plan.kernels.clip_and_decay(n, g + first, w + first, own)
+            elif not v.trained:  # only where it shares vectors with what is: on the runs of narrow layers
+                for slot in range(1 + optimizer.slots):
+                    memcpy(kept + slot * NARROW_RUN + first, w + slot * plan.parameters + first, n * sizeof(real))
+        first += n
+    plan.kernels.optimizer[optimizer.kind](tile.length, g, w, w + plan.parameters, w + 2 * plan.parameters, w + 3 * plan.parameters, h)
+    first = 0
+    for part in range(2):
+        n = tile.split if part == 0 else tile.length - tile.split
+        if n > 0 and not plan.variable[tile.variable + part].trained:
+            for slot in range(1 + optimizer.slots):
+                memcpy(w + slot * plan.parameters + first, kept + slot * NARROW_RUN + first, n * sizeof(real))
+        first += n
+
+
+cdef void step_tile(const Plan *plan, const Tile *tile, const Optimizer *optimizer, real *gradient, real *parameters,
+                    const real *h) noexcept nogil:
+    """One optimizer step with coefficients `h` on one tile. gradient (IN, may be clipped: runs x length); parameters (IN and OUT)."""
+    cdef Py_ssize_t run
+    for run in range(tile.runs):
+        if tile.plain:
+            step_run(plan, optimizer, tile.length, gradient + run * tile.length, parameters, tile.place + run * tile.stride, h)
+        else:
+            step_parts(plan, tile, optimizer, gradient + run * tile.length, parameters, tile.place + run * tile.stride, h)
+
+
+cdef void refresh_tile(const Plan *plan, const Tile *tile, real *work, const real *parameters, real *transposed,
+                       real *scratch) noexcept nogil:
+    """What a training keeps of one tile's weights besides (OUT): the transposed copy, and the copies in bfloat16. scratch: half a tile."""
+    if tile.layer < 0:
+        return
+    if plan.layer[tile.layer].transposed >= 0:
+        refresh_transposed(plan.kernels, &plan.layer[tile.layer], parameters, transposed, tile.panel, tile.begin, tile.end)
+    if real is float:
+        if plan.reduced != NULL and plan.reduced[tile.layer].on:
+            reduced_refresh(plan, tile, parameters, work, scratch)
+
+
 cdef void tiles_pass(const Plan *plan, const Space *space, const Optimizer *optimizer, real *work, real *parameters, real *transposed,
                      const real *h, Py_ssize_t rows, Py_ssize_t blocks, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
-    """Tiles [first, last): gradient over the batch's `rows` rows (or, if `blocks`, the sum of so many blocks' gradients), then one
-    optimizer step with coefficients `h` on parameters (IN and OUT: weights, then the slots), then the transposed copy."""
-    cdef const fnn_kernels *k = plan.kernels
+    """Tiles [first, last): gradient over the batch (see ``batch_gradient``), then one optimizer step with coefficients `h` on parameters
+    (IN and OUT: weights, then the slots), then what is kept of them besides."""
     cdef real *gradient = work + space.scratch + thread * space.scratch_size
-    cdef real *g
-    cdef Py_ssize_t i, at, run, begin, b, n
+    cdef Py_ssize_t i
     cdef const Tile *tile
     for i in range(first, last):
         tile = &plan.tile[i]
-        n = tile.length
-        if blocks == 0:
-            begin = 0
-            while begin < rows:
-                tile_gradient(plan, tile, work, begin, min(<Py_ssize_t>SUM_ROWS, rows - begin), gradient, n, begin > 0)
-                begin += SUM_ROWS
-        for run in range(tile.runs):
-            at = tile.place + run * tile.stride
-            g = gradient + run * n
-            if blocks > 0:
-                memcpy(g, work + space.partials + at, n * sizeof(real))
-                for b in range(1, blocks):
-                    k.accumulate(n, work + space.partials + b * plan.parameters + at, g)
-            step_run(plan, optimizer, n, g, parameters, at, h)
-        if tile.layer < 0:
-            continue
-        if plan.layer[tile.layer].transposed >= 0:
-            refresh_transposed(k, &plan.layer[tile.layer], parameters, transposed, tile.panel, tile.begin, tile.end)
-        if real is float:
-            if plan.reduced != NULL and plan.reduced[tile.layer].on:
-                reduced_refresh(plan, tile, parameters, work, gradient)
+        batch_gradient(plan, space, tile, work, rows, blocks, gradient)
+        step_tile(plan, tile, optimizer, gradient, parameters, h)
+        refresh_tile(plan, tile, work, parameters, transposed, gradient)
 
 
 cdef void refresh_all(const Plan *plan, const real *weights, real *transposed) noexcept nogil:

@@ -32,9 +32,9 @@ cdef enum:
 
 
 cdef bint starts_tiny(const Plan *plan, const Space *space, Py_ssize_t batch) noexcept nogil:
-    """Whether the first layer can read its rows where the data lies."""
+    """Whether the first layer can read its rows where the data lies, and all parameters are stepped on alike."""
     cdef const Layer *first = &plan.layer[0]
-    return (plan.reduced == NULL and plan.ops == 0 and plan.layers > 1 and not first.narrow and first.panels == 1
+    return (plan.reduced == NULL and plan.plain and plan.ops == 0 and plan.layers > 1 and not first.narrow and first.panels == 1
             and first.panel.vectors <= FNN_TINY_VECTORS and not first.rowwise and first.inputs <= TINY_INPUTS
             and batch <= SUM_ROWS and batch <= space.strip)
 

@@ -140,7 +140,7 @@ cdef class Training:
             self.set_source(&run.validation, validation[0], validation[1], validation[2], "validation ")
         rows = run.train.rows
         run.batch = min(batch_size, rows)
-        threads = threads_for(network.plan.operations * run.batch * STEP_ADVANTAGE, (run.batch + 15) // 16, num_threads)
+        threads = threads_for(network.plan.training_operations * run.batch * STEP_ADVANTAGE, (run.batch + 15) // 16, num_threads)
         run.stream = stream
         run.epoch_steps = epoch_steps
         self.lay_out(threads)
@@ -160,7 +160,7 @@ cdef class Training:
         run.bad = &self.bad[0]
         run.processor = &self.processor[0]
         run.seed = run.train.key = <uint64_t>(int(seed) & 0xFFFFFFFFFFFFFFFF)
-        start_pace(&self.pace, threads, num_threads > 0 or threads_are_set(), network.plan.operations * run.batch,
+        start_pace(&self.pace, threads, num_threads > 0 or threads_are_set(), network.plan.training_operations * run.batch,
                    3.0 * run.batch, clock())
         run.epochs = epochs
         run.first_epoch = initial_epoch

@@ -207,6 +207,17 @@ class Layer(Configured):
     def non_trainable_variables(self) -> list[Variable]:
         return self.non_trainable_weights
 
+    def asked(self, trainable: bool = True) -> list[dict[str, Any]]:
+        """Return what is asked of each weight in training, as the compiled network takes it.
+
+        Parameters
+        ----------
+        trainable : bool
+            Whether the model and the layers around this one are trained.
+        """
+        trained = {id(v) for v in self.trainable_weights} if trainable else set()
+        return [{"trained": id(v) in trained} for v in self.weights]
+
     def get_weights(self) -> list[np.ndarray]:
         """Return copies of the weights, in the order of ``weights``."""
         return [v.numpy() for v in self.weights]

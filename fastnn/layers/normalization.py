@@ -198,7 +198,7 @@ class BatchNormalization(Standardized):
 
     In training the mean and variance are the batch's, ``(x - mean) / sqrt(variance + epsilon)``. They also
     move ``moving_mean`` and ``moving_variance``, ``moving * momentum + batch * (1 - momentum)``, which take
-    their place elsewhere.
+    their place elsewhere, and in training too once ``trainable`` is False.
 
     Parameters
     ----------
@@ -291,6 +291,10 @@ class BatchNormalization(Standardized):
         for variable in (self.gamma, self.beta):
             if variable is not None:
                 variable.trainable = self._trainable
+
+    def asked(self, trainable=True):
+        *found, _, _ = super().asked(trainable)
+        return [*found, {"trained": self._trainable}, {"trained": self._trainable}]
 
     def plan(self):
         return [("batch_norm", (self.epsilon, self.momentum), (self.scale, self.center))]

@@ -104,6 +104,14 @@ class Residual(Layer):
         return [v for layer in self.layers for v in layer.weights]
 
     @property
+    def trainable_weights(self):
+        return [v for layer in self.layers for v in layer.trainable_weights] if self._trainable else []
+
+    def asked(self, trainable=True):
+        inside = trainable and self._trainable
+        return [settings for layer in self.layers for settings in layer.asked(inside)]
+
+    @property
     def trainable(self) -> bool:
         return self._trainable
 

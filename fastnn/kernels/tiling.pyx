@@ -1,0 +1,146 @@
+"""What a training moves: the arrays of weights with what is asked of each, and the jobs of the tile phase that follow from it.
+
+Whatever is not trained has no jobs, and where all below a node is like that, no deltas are computed below it. The jobs are cut anew
+whenever something else is asked (``Network.set_variables``); where parameters lie never changes.
+"""
+from fastnn.kernels.plan cimport OP_BATCH_NORM, TILE_BLOCK, Layer, Node, Op, Panel, Plan, Tile, Variable
+
+
+cdef void list_variables(Plan *plan) noexcept:
+    """``plan.variable``, and the nodes' first ones; all that can be trained is, and nothing else is asked."""
+    cdef Py_ssize_t i, v, n = 0
+    cdef Node *node
+    plan.lowest = plan.nodes
+    for i in range(plan.nodes):
+        node = &plan.node[i]
+        node.variable = n
+        if node.op == NULL:
+            add_variable(plan, &n, node.index, -1, 0, node.layer.inputs, node.layer.units)
+            if node.layer.bias:
+                add_variable(plan, &n, node.index, -1, 1, 1, node.layer.units)
+            plan.lowest = min(plan.lowest, i)
+            continue
+        for v in range(node.op.vectors):
+            if node.op.used[v]:
+                add_variable(plan, &n, -1, node.index, v, 1, node.op.units)
+        if node.op.trained > 0:
+            plan.lowest = min(plan.lowest, i)
+    plan.variables = n
+
+
+cdef void add_variable(Plan *plan, Py_ssize_t *n, Py_ssize_t layer, Py_ssize_t op, Py_ssize_t vector, Py_ssize_t rows,
+                       Py_ssize_t columns) noexcept:
+    cdef Variable *v = &plan.variable[n[0]]
+    n[0] += 1
+    v.layer = layer
+    v.op = op
+    v.vector = vector
+    v.rows = rows
+    v.columns = columns
+    v.trained = True
+    v.decays = True
+
+
+cdef bint asks(const Variable *v) noexcept:
+    # whether a step of the optimizer is not all there is to it
+    return not (v.trained and v.decays)
+
+
+cdef void cut_tiles(Plan *plan) noexcept:
+    """The jobs of the tile phase, and what else follows from what is asked of the variables."""
+    cdef Py_ssize_t i, v
+    cdef bint trained
+    cdef Node *node
+    plan.tiles = 0
+    plan.coupled = 0
+    plan.plain = True
+    plan.lowest = plan.nodes
+    plan.training_operations = 0
+    for i in range(plan.variables):
+        plan.plain = plan.plain and not asks(&plan.variable[i])
+    for i in range(plan.nodes):
+        node = &plan.node[i]
+        if node.op == NULL:
+            trained = add_tiles(plan, node)
+            node.layer.trained = trained
+        else:
+            trained = add_vector_tiles(plan, node)
+            if node.op.kind == OP_BATCH_NORM:
+                v = node.variable + node.op.used[0] + node.op.used[1]  # its moving mean
+                node.op.frozen = not plan.variable[v].trained
+                plan.coupled += not node.op.frozen
+        if trained:
+            plan.lowest = min(plan.lowest, i)
+        if node.op == NULL:
+            plan.training_operations += (2 + 2 * trained + 2 * (i > plan.lowest)) * node.layer.inputs * node.layer.units
+
+
+cdef Tile *add_tile(Plan *plan, Py_ssize_t variable, Py_ssize_t split, Py_ssize_t length) noexcept:
+    cdef Tile *tile = &plan.tile[plan.tiles]
+    plan.tiles += 1
+    tile.variable = variable
+    tile.split = split
+    tile.length = length
+    tile.plain = not (split > 0 and asks(&plan.variable[variable])) and not (split < length and asks(&plan.variable[variable + 1]))
+    return tile
+
+
+cdef bint add_tiles(Plan *plan, const Node *node) noexcept:
+    # the jobs of a dense layer's parameters; returns whether there are any
+    cdef const Layer *layer = node.layer
+    cdef const Panel *panel
+    cdef Tile *tile
+    cdef bint kernel = plan.variable[node.variable].trained, bias = layer.bias and plan.variable[node.variable + 1].trained
+    cdef Py_ssize_t p, first, last, end, split, before = plan.tiles
+    for p in range(layer.panels):
+        panel = &layer.panel[p]
+        if layer.narrow:
+            # the bias is the lane behind the inputs, on the same run; what follows it is no weight
+            split = min(max(layer.inputs - panel.start, <Py_ssize_t>0), panel.width) if layer.bias else panel.width
+            if not (kernel and split > 0) and not (bias and split < panel.width):
+                continue
+            tile = add_tile(plan, node.variable, split, panel.width)
+            tile.begin = 0
+            tile.end = layer.inputs + layer.bias
+            tile.place = layer.weights + panel.start
+            tile.runs = layer.units
+            tile.stride = layer.stride
+            tile.layer = node.index
+            tile.panel = p
+            continue
+        first = 0 if kernel else layer.inputs
+        last = layer.inputs + bias
+        while first < last:
+            end = min(first + TILE_BLOCK, last)
+            tile = add_tile(plan, node.variable, (min(end, layer.inputs) - first) * panel.width, (end - first) * panel.width)
+            tile.begin = first
+            tile.end = end
+            tile.place = layer.weights + (layer.inputs + 1) * panel.start + first * panel.width
+            tile.runs = 1
+            tile.stride = 0
+            tile.layer = node.index
+            tile.panel = p
+            first = end
+    return plan.tiles > before
+
+
+cdef bint add_vector_tiles(Plan *plan, const Node *node) noexcept:
+    # the jobs of an operation's parameters; returns whether there are any
+    cdef const Op *op = node.op
+    cdef Tile *tile
+    cdef Py_ssize_t v, variable = node.variable, before = plan.tiles
+    for v in range(op.vectors):
+        if not op.used[v]:
+            continue
+        if v < op.trained and plan.variable[variable].trained:
+            tile = add_tile(plan, variable, op.stride, op.stride)
+            tile.layer = -1
+            tile.op = node.index
+            tile.panel = v
+            tile.begin = 0
+            tile.end = op.units
+            tile.place = op.weights + v * op.stride
+            tile.runs = 1
+            tile.stride = 0
+        variable += 1
+    return plan.tiles > before
