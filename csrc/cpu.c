@@ -2,6 +2,7 @@
    not compiled once for each instruction set. No instruction beyond the baseline stands here. */
 #include "kernels.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -155,8 +156,8 @@ uint64_t fnn_float_flush(void) { return 0; }
 void fnn_float_restore(uint64_t state) { (void)state; }
 #endif
 
-#define ELEMENTWISE(name, reads, parameters, f, df) {#name, reads, 0, -1, -1},
-#define ROWWISE(name, reads) {#name, reads, 1, -1, -1},
+#define ELEMENTWISE(name, reads, parameters, f, df) {#name, reads, 0, -1, -1, 0, {0}},
+#define ROWWISE(name, reads) {#name, reads, 1, -1, -1, 0, {0}},
 const fnn_operation fnn_activation_table[FNN_ACTIVATIONS] = {
 #include "activations.def"
 };
@@ -170,10 +171,13 @@ const int fnn_activation_parameters[FNN_ACTIVATIONS] = {
 #undef ELEMENTWISE
 #undef ROWWISE
 
-#define ELEMENTWISE(name, f, df) {#name, FNN_TARGETS_UNITS, 0, -1, -1},
-#define ROWWISE(name, targets) {#name, targets, 1, -1, -1},
+/* (number, default, ...), as two members */
+#define SPREAD(number, ...) \
+    number, { __VA_ARGS__ }
+#define ELEMENTWISE(name, over, parameters, f, df) {#name, FNN_TARGETS_UNITS, 0, -1, -1, SPREAD parameters},
+#define ROWWISE(name, targets, parameters) {#name, targets, 1, -1, -1, SPREAD parameters},
 #define FUSED(name, loss, activation) \
-    {#name, FNN_TARGETS_UNITS, 1, FNN_LOSS_##loss, FNN_ACTIVATION_##activation},
+    {#name, FNN_TARGETS_UNITS, 1, FNN_LOSS_##loss, FNN_ACTIVATION_##activation, 0, {0}},
 const fnn_operation fnn_loss_table[FNN_LOSSES] = {
 #include "losses.def"
 };
@@ -181,13 +185,13 @@ const fnn_operation fnn_loss_table[FNN_LOSSES] = {
 #undef ROWWISE
 #undef FUSED
 
-#define METRIC(name, targets) {#name, targets, 1, -1, -1},
+#define METRIC(name, targets, parameters) {#name, targets, 1, -1, -1, SPREAD parameters},
 const fnn_operation fnn_metric_table[FNN_METRICS] = {
 #include "metrics.def"
 };
 #undef METRIC
 
-#define OPTIMIZER(name, slots, body) {#name, slots, 0, -1, -1},
+#define OPTIMIZER(name, slots, body) {#name, slots, 0, -1, -1, 0, {0}},
 const fnn_operation fnn_optimizer_table[FNN_OPTIMIZERS] = {
 #include "optimizers.def"
 };

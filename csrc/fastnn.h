@@ -28,8 +28,8 @@ enum fnn_activation {
 enum fnn_reads { FNN_READS_OUTPUT, FNN_READS_INPUT };
 
 enum fnn_loss {
-#define ELEMENTWISE(name, f, df) FNN_LOSS_##name,
-#define ROWWISE(name, targets) FNN_LOSS_##name,
+#define ELEMENTWISE(name, over, parameters, f, df) FNN_LOSS_##name,
+#define ROWWISE(name, targets, parameters) FNN_LOSS_##name,
 #define FUSED(name, loss, activation) FNN_LOSS_##name,
 #include "losses.def"
 #undef ELEMENTWISE
@@ -41,7 +41,7 @@ enum fnn_loss {
 enum fnn_targets { FNN_TARGETS_UNITS, FNN_TARGETS_CLASS };
 
 enum fnn_metric {
-#define METRIC(name, targets) FNN_METRIC_##name,
+#define METRIC(name, targets, parameters) FNN_METRIC_##name,
 #include "metrics.def"
 #undef METRIC
     FNN_METRICS
@@ -54,6 +54,10 @@ enum fnn_optimizer {
     FNN_OPTIMIZERS
 };
 
+/* What a loss or a metric can be given beside its arrays; a pointer to its parameters points at so many. Of defaults there are few. */
+#define FNN_TERM_PARAMETERS_MAX 128
+#define FNN_DEFAULTS_MAX 8
+
 /* Names and properties of the operations, in the order of the enums. */
 typedef struct fnn_operation {
     const char *name;
@@ -61,6 +65,8 @@ typedef struct fnn_operation {
     int rowwise;    /* works on whole rows, so its arguments are columns */
     int fused_from; /* fused losses: the loss that it replaces, else -1 */
     int fused_with; /* fused losses: the activation that it absorbs, else -1 */
+    int parameters; /* losses, metrics: how many; -n: n or more (fused losses have those of the loss) */
+    double defaults[FNN_DEFAULTS_MAX];
 } fnn_operation;
 extern const fnn_operation fnn_activation_table[FNN_ACTIVATIONS];
 extern const int fnn_activation_parameters[FNN_ACTIVATIONS]; /* how many each has */
@@ -103,12 +109,13 @@ typedef void fnn_activation_backward(size_t rows, size_t n, const void *a, size_
 
 /* All on columns (ld >= rows). out: (units, rows), the network's output (fused losses: the pre-activation, which they replace by
    the output); y: (units or 1, rows); weight: (rows,) or NULL; delta (OUT, or NULL): weight * scale * d(loss of the row)/d(out);
-   row_loss (OUT): (rows,), weight * loss of the row. */
+   row_loss (OUT): (rows,), weight * loss of the row; p: the parameters. */
 typedef void fnn_loss_rows(size_t rows, size_t units, void *out, size_t ldo, const void *y, size_t ldy,
-                           const void *weight, double scale, void *delta, size_t ldd, void *row_loss);
-/* value (OUT): (rows,), the metric of each row, unweighted. */
+                           const void *weight, double scale, void *delta, size_t ldd, void *row_loss,
+                           const double *p);
+/* value (OUT): (rows,), the metric of each row, unweighted; p: the parameters. */
 typedef void fnn_metric_rows(size_t rows, size_t units, const void *out, size_t ldo, const void *y,
-                             size_t ldy, void *value);
+                             size_t ldy, void *value, const double *p);
 
 /* Coefficients of an optimizer's step, as T: those of its line in optimizers.def first, at the end those of fnn_clip_and_decay. */
 #define FNN_HYPER_MAX 8
@@ -150,6 +157,7 @@ typedef struct fnn_tiny {
     const double *last_p;
     fnn_loss_rows *loss, *metric_loss[FNN_TINY_COLUMNS]; /* of column c > 0: one of the two */
     fnn_metric_rows *metric[FNN_TINY_COLUMNS];
+    const double *term_p[FNN_TINY_COLUMNS]; /* parameters of each column's */
     fnn_clip_and_decay *clip_and_decay;     /* NULL: not asked for */
     fnn_optimizer_step *optimizer;
     void *z, *y, *weight, *delta, *values; /* columns */

@@ -2,20 +2,21 @@
 
 #define METRIC_ROWS(name)                                                                                    \
     static void P(name)(size_t rows, size_t units, const void *out_, size_t ldo, const void *y_, size_t ldy, \
-                        void *value_)
+                        void *value_, const double *p)
 #define METRIC_ARGUMENTS             \
     const REAL *out = out_, *y = y_; \
-    REAL *value = value_;
+    REAL *value = value_;            \
+    (void)p;
 
 METRIC_ROWS(binary_accuracy_metric)
 {
     METRIC_ARGUMENTS
-    vec mean = v_set1((REAL)(1.0 / (double)units)), half = v_set1((REAL)0.5);
+    vec mean = v_set1((REAL)(1.0 / (double)units)), limit = v_set1((REAL)p[0]);
     FOR_GROUPS(r)
     {
         vec sum = v_zero();
         for (size_t j = 0; j < units; j++) {
-            vec guess = v_select(v_lt(half, v_load(out + j * ldo + r)), ONE, v_zero());
+            vec guess = v_select(v_lt(limit, v_load(out + j * ldo + r)), ONE, v_zero());
             sum = v_add(sum, v_select(v_eq(guess, v_load(y + j * ldy + r)), ONE, v_zero()));
         }
         v_store(value + r, v_mul(sum, mean));

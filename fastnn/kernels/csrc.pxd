@@ -13,6 +13,8 @@ cdef extern from "fastnn.h" nogil:
     enum:
         FNN_HYPER_MAX
         FNN_PARAMETERS_MAX
+        FNN_TERM_PARAMETERS_MAX
+        FNN_DEFAULTS_MAX
         FNN_HYPER_DECAY
         FNN_HYPER_LIMIT
         FNN_SLOTS_MAX
@@ -25,6 +27,8 @@ cdef extern from "fastnn.h" nogil:
         int rowwise
         int fused_from
         int fused_with
+        int parameters
+        double defaults[8]
     const fnn_operation fnn_activation_table[]
     const int fnn_activation_parameters[]
     const fnn_operation fnn_loss_table[]
@@ -43,9 +47,9 @@ cdef extern from "fastnn.h" nogil:
         size_t rows, size_t n, const void *a, size_t lda, void *d, size_t ldd, const double *p) noexcept nogil
     ctypedef void (*loss_function)(
         size_t rows, size_t units, void *out, size_t ldo, const void *y, size_t ldy, const void *weight,
-        double scale, void *delta, size_t ldd, void *row_loss) noexcept nogil
+        double scale, void *delta, size_t ldd, void *row_loss, const double *p) noexcept nogil
     ctypedef void (*metric_function)(
-        size_t rows, size_t units, const void *out, size_t ldo, const void *y, size_t ldy, void *value) noexcept nogil
+        size_t rows, size_t units, const void *out, size_t ldo, const void *y, size_t ldy, void *value, const double *p) noexcept nogil
     ctypedef void (*optimizer_function)(
         size_t n, const void *g, void *w, void *s0, void *s1, void *s2, const void *h) noexcept nogil
     ctypedef void fnn_clip_and_decay(size_t n, void *g, void *w, const void *h) noexcept nogil
@@ -72,6 +76,7 @@ cdef extern from "fastnn.h" nogil:
         loss_function loss
         loss_function metric_loss[16]
         metric_function metric[16]
+        const double *term_p[16]
         fnn_clip_and_decay *clip_and_decay
         optimizer_function optimizer
         void *z

@@ -8,13 +8,15 @@ from libc.stdint cimport uint64_t
 
 from fastnn.kernels.csrc cimport (
     FNN_ACTIVATIONS,
+    FNN_DEFAULTS_MAX,
     FNN_LOSSES,
     FNN_METRICS,
     FNN_TARGETS_CLASS,
+    FNN_TERM_PARAMETERS_MAX,
     fnn_kernels,
     fnn_operation,
 )
-from fastnn.kernels.plan cimport COLUMN_ALIGN, MAX_COLUMNS, Objective
+from fastnn.kernels.plan cimport COLUMN_ALIGN, MAX_COLUMNS, Objective, Term
 from fastnn.kernels.runtime cimport activation_table, float_flush, float_restore, kernels_for, loss_table, metric_table, real
 
 
@@ -44,30 +46,63 @@ cdef int loss_index(str name, bint from_logits) except -1:
     return ALL_LOSSES.index(name)
 
 
-cdef int make_objective(Objective *objective, str loss, bint from_logits, metrics, int last_activation) except -1:
-    """objective (OUT) from names; the loss is fused with the last activation where the table has the pair."""
+cdef tuple named(str kind, specification):
+    # (name, parameters or None) of a name, or a name and its parameters
+    if isinstance(specification, str):
+        return specification, None
+    if not isinstance(specification, (tuple, list)) or len(specification) != 2:
+        raise TypeError(f"a {kind} must be a name, or a name and its parameters, not {specification!r}")
+    return specification[0], specification[1]
+
+
+cdef int set_parameters(Term *term, const fnn_operation *operation, str kind, given) except -1:
+    # term.p (OUT): those given, or the defaults
+    cdef int i, n = operation.parameters, least = n if n >= 0 else -n
+    for i in range(FNN_DEFAULTS_MAX):
+        term.p[i] = operation.defaults[i]
+    if given is None:
+        return 0
+    values = [float(p) for p in given]
+    if len(values) < least or (len(values) > least and n >= 0) or len(values) > FNN_TERM_PARAMETERS_MAX:
+        takes = f"{least} parameters" if n >= 0 else f"{least} to {FNN_TERM_PARAMETERS_MAX} parameters"
+        raise ValueError(f"{kind} {(<bytes>operation.name).decode()!r} takes {takes}, but {len(values)} were given: {given!r}")
+    for i in range(len(values)):
+        term.p[i] = values[i]
+    return 0
+
+
+cdef int set_term(Term *term, str kind, specification, bint from_logits=False) except -1:
+    """term (OUT) of a loss or a metric: a name, or a name and its parameters. A loss serves as a metric."""
+    name, given = named(kind, specification)
+    if kind == "metric":
+        check_name(kind, name, METRICS + LOSSES)
+    term.is_loss = kind == "loss" or name in LOSSES
+    term.index = loss_index(name, from_logits) if term.is_loss else METRICS.index(name)
+    return set_parameters(term, &loss_table()[term.index] if term.is_loss else &metric_table()[term.index], kind, given)
+
+
+cdef int make_objective(Objective *objective, loss, bint from_logits, metrics, int last_activation) except -1:
+    """objective (OUT) from specifications; the loss is fused with the last activation where the table has the pair."""
     cdef int i
     if len(metrics) + 1 > MAX_COLUMNS:
         raise ValueError(f"at most {MAX_COLUMNS - 1} metrics can be computed at once; got {len(metrics)}")
-    objective.loss = loss_index(loss, from_logits)
-    objective.targets = -1 if loss_table()[objective.loss].property != FNN_TARGETS_CLASS else 1
+    set_term(&objective.term[0], "loss", loss, from_logits)
+    objective.targets = -1 if loss_table()[objective.term[0].index].property != FNN_TARGETS_CLASS else 1
     objective.fused = False
     for i in range(FNN_LOSSES):
-        if loss_table()[i].fused_from == objective.loss and loss_table()[i].fused_with == last_activation:
-            objective.loss = i
+        if loss_table()[i].fused_from == objective.term[0].index and loss_table()[i].fused_with == last_activation:
+            objective.term[0].index = i
             objective.fused = True
             break
     objective.columns = 1 + len(metrics)
     for i, metric in enumerate(metrics, 1):
-        check_name("metric", metric, METRICS + LOSSES)
-        objective.metric_is_loss[i] = metric in LOSSES
-        objective.metric[i] = loss_index(metric, False) if metric in LOSSES else METRICS.index(metric)
+        set_term(&objective.term[i], "metric", metric)
     return 0
 
 
 # ---- on arrays ----
 
-cdef void loss_on_array(int loss, const real[:, ::1] y, const real[:, ::1] a, real[::1] rows, real[:, ::1] delta):
+cdef void loss_on_array(const Term *term, const real[:, ::1] y, const real[:, ::1] a, real[::1] rows, real[:, ::1] delta):
     # through columns, as everything at a network's output; 16 rows at a time
     cdef const fnn_kernels *k = kernels_for(sizeof(real))
     cdef Py_ssize_t n = a.shape[0], units = a.shape[1], targets = y.shape[1], r = 0, m, i
@@ -82,8 +117,8 @@ cdef void loss_on_array(int loss, const real[:, ::1] y, const real[:, ::1] a, re
             m = min(<Py_ssize_t>COLUMN_ALIGN, n - r)
             k.transpose(m, units, &a[r, 0], units, columns, COLUMN_ALIGN)
             k.transpose(m, targets, &y[r, 0], targets, columns + size, COLUMN_ALIGN)
-            k.loss[loss](m, units, columns, COLUMN_ALIGN, columns + size, COLUMN_ALIGN, NULL, 1.0 / <double>n,
-                         columns + 2 * size if gradient else NULL, COLUMN_ALIGN, columns + 3 * size)
+            k.loss[term.index](m, units, columns, COLUMN_ALIGN, columns + size, COLUMN_ALIGN, NULL, 1.0 / <double>n,
+                           columns + 2 * size if gradient else NULL, COLUMN_ALIGN, columns + 3 * size, term.p)
             for i in range(m):
                 rows[r + i] = columns[3 * size + i]
             if gradient:
@@ -92,11 +127,13 @@ cdef void loss_on_array(int loss, const real[:, ::1] y, const real[:, ::1] a, re
         float_restore(state)
 
 
-def _loss(str name, y, a, bint from_logits, bint gradient):
+def _loss(specification, y, a, bint from_logits, bint gradient):
+    cdef Term term
     a = as_matrix(a, "a")
     y = as_matrix(y, "y", a.dtype)
-    cdef int loss = loss_index(name, from_logits)
-    sparse = loss_table()[loss].property == FNN_TARGETS_CLASS
+    set_term(&term, "loss", specification, from_logits)
+    name = named("loss", specification)[0]
+    sparse = loss_table()[term.index].property == FNN_TARGETS_CLASS
     expected = (a.shape[0], 1) if sparse else a.shape
     if y.shape != expected:
         raise ValueError(f"y has shape {y.shape}, but loss {name!r} of outputs of shape {a.shape} needs {expected}")
@@ -108,19 +145,19 @@ def _loss(str name, y, a, bint from_logits, bint gradient):
     delta = np.empty(a.shape if gradient else (0, a.shape[1]), a.dtype)
     if a.shape[0]:
         if a.dtype == np.float32:
-            loss_on_array[float](loss, y, a, rows, delta)
+            loss_on_array[float](&term, y, a, rows, delta)
         else:
-            loss_on_array[double](loss, y, a, rows, delta)
+            loss_on_array[double](&term, y, a, rows, delta)
     return rows, delta
 
 
-def loss_forward(str name, y, a, *, bint from_logits=False):
+def loss_forward(name, y, a, *, bint from_logits=False):
     """Loss of each row.
 
     Parameters
     ----------
-    name : str
-        One of ``fastnn.kernels.LOSSES``.
+    name : str, or (str, parameters)
+        One of ``fastnn.kernels.LOSSES``, with its parameters (see ``csrc/losses.def``) where they are not the defaults.
     y : array_like, shape (rows, units), or (rows, 1) class numbers for a sparse loss
         Targets.
     a : array_like, shape (rows, units), float32 or float64
@@ -141,7 +178,7 @@ def loss_forward(str name, y, a, *, bint from_logits=False):
     return _loss(name, y, a, from_logits, False)[0]
 
 
-def loss_backward(str name, y, a, *, bint from_logits=False):
+def loss_backward(name, y, a, *, bint from_logits=False):
     """Gradient, with respect to the outputs, of the mean over the rows of the loss.
 
     Parameters

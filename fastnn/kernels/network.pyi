@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 from fastnn.kernels.rates import Rates
 
 Array = NDArray[Any]
-Activation = str | tuple[str, Sequence[float]]
+# of an activation, a loss, a metric: a name, or a name and its parameters
+Specification = str | tuple[str, Sequence[float]]
 
 class Network:
     def __init__(
-        self, input_dim: int, layers: Sequence[tuple[int, Activation, bool]], dtype: str
+        self, input_dim: int, layers: Sequence[tuple[int, Specification, bool]], dtype: str
     ) -> None: ...
     @property
     def dtype(self) -> str: ...
@@ -27,11 +28,11 @@ class Network:
     def set_weights(self, weights: Sequence[Array]) -> None: ...
     def compile(
         self,
-        loss: str,
+        loss: Specification,
         from_logits: bool,
         optimizer: str,
         hyper: dict[str, float],
-        metrics: Sequence[str],
+        metrics: Sequence[Specification],
         precision: str | None = None,
         *,
         rates: Rates | None = None,

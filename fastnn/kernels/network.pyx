@@ -199,19 +199,21 @@ cdef class Network:
 
     # ---- settings ----
 
-    def compile(self, str loss not None, bint from_logits, str optimizer not None, dict hyper not None, metrics, precision=None, *,
+    def compile(self, loss not None, bint from_logits, str optimizer not None, dict hyper not None, metrics, precision=None, *,
                 Rates rates=None, decay=None, bint keep_optimizer=False):
         """Set loss, optimizer and metrics; the optimizer forgets what it remembered.
 
         Parameters
         ----------
-        loss, optimizer : str
-            One of ``fastnn.kernels.LOSSES`` and ``OPTIMIZERS``.
+        loss : str, or (str, parameters)
+            One of ``fastnn.kernels.LOSSES``.
+        optimizer : str
+            One of ``fastnn.kernels.OPTIMIZERS``.
         from_logits : bool
             Whether the loss takes what comes before the sigmoid or softmax.
         hyper : dict
             Hyper-parameters of the optimizer by name; what is missing takes Keras's default.
-        metrics : list of str
+        metrics : list of str, or (str, parameters)
             Out of ``fastnn.kernels.METRICS`` and ``LOSSES``.
         precision : {None, "bfloat16"} or the network's dtype
             Of the products of wide layers in training; ``None`` and the dtype are the same.

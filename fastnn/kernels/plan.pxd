@@ -4,7 +4,7 @@
 # network has two phases (rows, tiles); whatever couples rows or tiles adds phases, so the executor only ever sees this list.
 from libc.stdint cimport int64_t, uint64_t
 
-from fastnn.kernels.csrc cimport FNN_HYPER_MAX, FNN_PARAMETERS_MAX, FNN_SLOTS_MAX, fnn_bf16_kernels, fnn_kernels
+from fastnn.kernels.csrc cimport FNN_HYPER_MAX, FNN_PARAMETERS_MAX, FNN_SLOTS_MAX, FNN_TERM_PARAMETERS_MAX, fnn_bf16_kernels, fnn_kernels
 
 cdef enum:
     MAX_COLUMNS = 16      # loss and metrics
@@ -194,14 +194,18 @@ cdef struct Plan:
     double training_operations  # those of them that training does
     double *constants         # where the next operation's go
 
+# One number of each row: a loss, or a metric.
+cdef struct Term:
+    bint is_loss              # `index` is of the table of losses, else of metrics
+    int index
+    double p[FNN_TERM_PARAMETERS_MAX]  # its parameters
+
 # What a step computes at the output, in columns: the loss first, then the metrics.
 cdef struct Objective:
-    int loss                  # index in the table of losses
-    bint fused                # it takes the pre-activation and leaves the output
+    bint fused                # the loss takes the pre-activation and leaves the output
     Py_ssize_t targets        # columns of y
     int columns
-    int metric[MAX_COLUMNS]   # of column i > 0: index in the table of metrics, or of losses
-    bint metric_is_loss[MAX_COLUMNS]
+    Term term[MAX_COLUMNS]
 
 # Where the rows of a batch come from. x: (n, inputs), y: (n, targets), weight: (n,) or NULL, all contiguous.
 cdef struct Source:

@@ -7,7 +7,7 @@ from libc.stdint cimport int64_t
 from fastnn.kernels.csrc cimport FNN_ACTIVATION_linear, fnn_kernels
 from fastnn.kernels.dense cimport layer_backward, layer_forward
 from fastnn.kernels.operations cimport Draw, operation_backward, operation_forward
-from fastnn.kernels.plan cimport Matrix, Node, Objective, Output, Plan, Source, Space, Stretch
+from fastnn.kernels.plan cimport Matrix, Node, Objective, Output, Plan, Source, Space, Stretch, Term
 from fastnn.kernels.reduced cimport reduced_backward, reduced_deltas, reduced_forward, reduced_gather, reduced_input
 from fastnn.kernels.runtime cimport real
 
@@ -129,18 +129,21 @@ cdef void output_pass(const Plan *plan, const Space *space, const Objective *obj
     # a narrow layer's deltas are columns for good; others are turned into rows below
     cdef real *delta = work + (last.d.offset if last.columns else space.delta) + begin
     cdef Py_ssize_t ld = space.capacity
+    cdef const Term *term
     cdef int i
     if node.op != NULL:
         k.transpose(n, last.units, work + node.layer.a.offset + begin * node.layer.a.row, node.layer.a.row, z, ld)
     if not objective.fused and (last.activation != FNN_ACTIVATION_linear):
         k.activation_forward[last.activation](last.units, n, z, ld, out, ld, last.parameters)
-    k.loss[objective.loss](n, last.units, out, ld, y, ld, work + space.weight + begin if weighted else NULL, scale,
-                           delta if train else NULL, ld, value)
+    term = &objective.term[0]
+    k.loss[term.index](n, last.units, out, ld, y, ld, work + space.weight + begin if weighted else NULL, scale,
+                       delta if train else NULL, ld, value, term.p)
     for i in range(1, objective.columns):
-        if objective.metric_is_loss[i]:
-            k.loss[objective.metric[i]](n, last.units, out, ld, y, ld, NULL, 1.0, NULL, ld, value + i * space.value_rows)
+        term = &objective.term[i]
+        if term.is_loss:
+            k.loss[term.index](n, last.units, out, ld, y, ld, NULL, 1.0, NULL, ld, value + i * space.value_rows, term.p)
         else:
-            k.metric[objective.metric[i]](n, last.units, out, ld, y, ld, value + i * space.value_rows)
+            k.metric[term.index](n, last.units, out, ld, y, ld, value + i * space.value_rows, term.p)
     if train:
         first_deltas(plan, space, work, objective.fused, begin, n)
 

@@ -94,12 +94,13 @@ cdef void describe_last(fnn_tiny *t, const Run *run, char *work, Py_ssize_t item
         t.last_forward = k.activation_forward[last.activation]
         t.last_backward = k.activation_backward[last.activation]
         t.last_p = &last.parameters[0]
-    t.loss = k.loss[run.objective.loss]
-    for i in range(1, run.objective.columns):
-        if run.objective.metric_is_loss[i]:
-            t.metric_loss[i] = k.loss[run.objective.metric[i]]
+    t.loss = k.loss[run.objective.term[0].index]
+    for i in range(run.objective.columns):
+        t.term_p[i] = &run.objective.term[i].p[0]
+        if run.objective.term[i].is_loss:
+            t.metric_loss[i] = k.loss[run.objective.term[i].index]
         else:
-            t.metric[i] = k.metric[run.objective.metric[i]]
+            t.metric[i] = k.metric[run.objective.term[i].index]
     if run.optimizer.before:
         t.clip_and_decay = k.clip_and_decay
     t.optimizer = k.optimizer[run.optimizer.kind]

@@ -212,14 +212,15 @@ static void all(const fnn_kernels *k)
                     ((float *)d)[r] = (float)(r % 5);
                 else
                     ((double *)d)[r] = (double)(r % 5);
-            k->loss[i](37, 5, c, 48, d, 48, weighted ? a + 1000 * s : NULL, 1.0 / 37, c + 1000 * s, 48,
-                       c + 2000 * s);
+            k->loss[i](
+                37, 5, c, 48, d, 48, weighted ? a + 1000 * s : NULL, 1.0 / 37, c + 1000 * s, 48, c + 2000 * s,
+                fnn_loss_table[fnn_loss_table[i].fused_from < 0 ? i : fnn_loss_table[i].fused_from].defaults);
             add_columns(k, c, 5, 37, 48);
             add_columns(k, c + 1000 * s, 5, 37, 48);
             add(c + 2000 * s, 37 * s);
         }
     for (int i = 0; i < FNN_METRICS; i++) {
-        k->metric[i](37, 5, a, 48, b, 48, c);
+        k->metric[i](37, 5, a, 48, b, 48, c, fnn_metric_table[i].defaults);
         add(c, 37 * s);
     }
     for (int i = 0; i < FNN_OPTIMIZERS; i++) {
