@@ -25,7 +25,10 @@ from fastnn.kernels.reduced cimport lay_out_reduced, set_reduced_ones
 cdef enum:
     STRIP_BYTES = 256 << 10   # what a strip's activations and deltas may take: a share of the second-level cache
     STRIP_ROWS = 48
-    # Every strip reads all weights, and AMX multiplies faster than the third-level cache delivers; a multiple of all tiles' heights.
+    # Every strip reads all weights. Where they do not stay in the second-level cache, strips are as high as the widest layer's rows do.
+    WEIGHTS_BYTES = 1 << 20
+    WIDEST_BYTES = 768 << 10
+    # AMX multiplies faster than the third-level cache delivers; a multiple of all tiles' heights
     REDUCED_STRIP_ROWS = 192
     MOMENTS = 6               # vectors of an OP_BATCH_NORM
 
@@ -110,6 +113,9 @@ cdef class Workspace:
         self.space.value_rows = round_up(value_rows, COLUMN_ALIGN)
         at = round_up(at + self.space.value_rows * columns, COLUMN_ALIGN)
         self.space.strip = max(<Py_ssize_t>STRIP_ROWS, STRIP_BYTES // (row_size * itemsize) // STRIP_ROWS * STRIP_ROWS)
+        if (self.plan.parameters + self.plan.transposed) * itemsize > WEIGHTS_BYTES:
+            ld = leading_dimension(deepest, itemsize) * itemsize
+            self.space.strip = max(self.space.strip, WIDEST_BYTES // ld // STRIP_ROWS * STRIP_ROWS)
         if self.plan.reduced != NULL:
             self.space.strip = max(self.space.strip, <Py_ssize_t>REDUCED_STRIP_ROWS)
         self.space.strip = min(self.space.strip, capacity)
