@@ -35,7 +35,7 @@ cdef class Network:
     cdef State new_state(self)
     cdef int put(self, State state, Py_ssize_t slot, list arrays) except -1
     cdef list checked(self, arrays, str what)
-    cdef State copy_state(self, State source)
+    cdef State copy_state(self, State source, State spare=*)
     cdef int publish(self, State state) except -1
     cdef Workspace workspace(self, Py_ssize_t rows, int threads, Py_ssize_t value_rows, Py_ssize_t blocks, bint train)
     cdef Workspace take_workspace(self, Py_ssize_t rows, int threads)

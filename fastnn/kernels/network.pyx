@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnn.kernels.planning import folded
 
+from cpython.ref cimport Py_REFCNT
 from libc.string cimport memcpy
 
 from fastnn.kernels.dense cimport pack, unpack
@@ -26,6 +27,10 @@ from fastnn.kernels.runtime cimport bf16_for, kernels_for, real
 from fastnn.kernels.threads cimport threads_for
 
 cnp.import_array()
+
+cdef enum:
+    OWN_REFERENCES = 3  # that `copy_state` sees of a spare which nobody else has: the caller's, its own, and the argument's
+
 
 cdef class State:
     pass
@@ -76,9 +81,12 @@ cdef class Network:
             fill_slots(&self.optimizer, state.arena.base, self.plan.parameters, self.itemsize)
         return state
 
-    cdef State copy_state(self, State source):
-        cdef State state = State()
-        state.arena = Arena(source.arena.nbytes)
+    cdef State copy_state(self, State source, State spare=None):
+        """A copy of `source`, in `spare` where nobody but the caller has that."""
+        cdef State state = spare
+        if state is None or Py_REFCNT(state) > OWN_REFERENCES or state.arena.nbytes != source.arena.nbytes:
+            state = State()
+            state.arena = Arena(source.arena.nbytes)
         memcpy(state.arena.base, source.arena.base, source.arena.nbytes)
         state.iterations = source.iterations
         state.epochs = source.epochs

@@ -53,6 +53,7 @@ cdef enum:
     LOOK_ROWS = 1 << 12        # rows looked at in one go
     LOG_ROWS = 1 << 12         # epochs that the first record of the history has room for
     STEP_ADVANTAGE = 4         # a step pays for threads sooner than a lone call: the team is awake, and its pace is measured
+    PUBLISHING_SHARE = 50      # within an epoch, publishing may take one in so many seconds
 
 
 cdef class Training:
@@ -105,6 +106,9 @@ cdef class Training:
     cdef Run run_state
     cdef Pace pace
     cdef long long version     # of the network's weights that this training last saw
+    cdef State spare           # published by this training before, and perhaps still read by somebody
+    cdef double published_at
+    cdef double publishing     # seconds that it took last
     cdef object arrays
     cdef Rates rates           # the schedule of learning rates that the run reads
     cdef Arena order
@@ -294,7 +298,8 @@ cdef class Training:
         source.order = NULL
 
     def run(self, Py_ssize_t max_epochs, double seconds):
-        """Train on, without the GIL, and publish.
+        """Train on, without the GIL, and publish: at the ends of epochs, after a single step, before what a signal handler raises; else
+        as often as costs little.
 
         Parameters
         ----------
@@ -350,13 +355,17 @@ cdef class Training:
             if run.stopping.restore and run.stopping.saved:
                 memcpy(run.parameters, run.best_parameters, run.plan.parameters * run.plan.kernels.itemsize)
                 self.restored = True
-        self.publish()
+        if self.finished or run.stream or run.epoch > before or seconds == 0 or (
+                clock() - self.published_at >= PUBLISHING_SHARE * self.publishing):
+            self.publish()
         if self.finished:
             self.close()
         try:
             raise_signals()
         except BaseException:
-            self.close()
+            if not self.finished:
+                self.publish()
+                self.close()
             raise
         return run.epoch - before
 
@@ -438,6 +447,7 @@ cdef class Training:
         """
         cdef Run *run = &self.run_state
         cdef State published
+        cdef double begun = clock()
         if not run.plan.kernels.all_finite(run.plan.parameters, run.parameters):
             self.close()
             self.look_for_bad_data()
@@ -449,9 +459,12 @@ cdef class Training:
         if self.finished:
             self.network.publish(self.state)
         else:
-            published = self.network.copy_state(self.state)
+            published = self.network.copy_state(self.state, self.spare)
+            self.spare = self.network.state if self.version == self.network.version else None
             self.network.publish(published)
         self.version = self.network.version
+        self.published_at = clock()
+        self.publishing = self.published_at - begun
 
     def close(self):
         """End this training; the network may be trained by another call from now on."""
