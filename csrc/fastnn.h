@@ -224,6 +224,8 @@ typedef struct fnn_kernels {
                           size_t ldo);
     /* a[i] += b[i] */
     void (*accumulate)(size_t n, const void *b, void *a);
+    /* out[i] = a * x[i] + b * y[i] (y NULL: a * x[i]), the second product rounded, the first fused; n a multiple of the lanes */
+    void (*blend)(size_t n, double a, const void *x, double b, const void *y, void *out);
     /* lanes16[i % 16] += value[i] in double */
     void (*sum_lanes)(size_t n, const void *value, double *lanes16);
     int (*all_finite)(size_t n, const void *x);

@@ -161,6 +161,15 @@ static void P(accumulate)(size_t n, const void *b_, void *a_)
         v_store_n(a + i, v_add(v_load_n(a + i, n - i), v_load_n(b + i, n - i)), n - i);
 }
 
+static void P(blend)(size_t n, double a, const void *x_, double b, const void *y_, void *out_)
+{
+    const REAL *x = x_, *y = y_;
+    REAL *out = out_;
+    const vec va = v_set1((REAL)a), vb = v_set1((REAL)b);
+    for (size_t i = 0; i < n; i += LANES)
+        v_store(out + i, y ? v_fma(va, v_load(x + i), v_mul(vb, v_load(y + i))) : v_mul(va, v_load(x + i)));
+}
+
 static void P(sum_lanes)(size_t n, const void *value_, double *lanes16)
 {
     const REAL *value = value_;

@@ -43,11 +43,6 @@ class Compiled:
                 "weighted_metrics is not supported yet; metrics= are unweighted means, as in Keras."
             )
         self.optimizer: Optimizer = optimizers.get(optimizer)
-        if extras := self.optimizer and self.optimizer.native_extras():
-            raise NotImplementedError(
-                f"{type(self.optimizer).__name__}: {', '.join(f'{k}={v!r}' for k, v in extras.items())}: not "
-                "in fastnn yet; leave it at its default."
-            )
         self.loss = loss
         self.metrics = metrics
         self.hints = hints or {}

@@ -127,6 +127,11 @@ class Engine:
     def set_hyper(self, name: str, value: float) -> None:
         self.net.set_hyper(name, value)
 
+    def finish(self) -> None:
+        """End a fit: where the optimizer averages the weights, the averages take their place."""
+        if self.optimizer.use_ema:
+            self.net.take_averages()
+
     def step(self, part: Any, seed: int) -> list[float]:
         """Take one training step on all of ``part``; return loss and metrics."""
         training = Training(

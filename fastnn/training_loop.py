@@ -277,6 +277,8 @@ class Fit:
     def _end(self) -> None:
         """Whatever happened: what was published last is the model's state, and the bar's line is ended."""
         self._close()
+        if not self.training.restored:
+            self.engine.finish()
         self.engine.published()
         if not self.by_epoch:
             self._record()

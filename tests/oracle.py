@@ -297,27 +297,81 @@ METRICS = {
 
 @dataclass(kw_only=True)
 class Optimizer:
-    """Clipping, then decay of weights, then `rule`, which changes w and what ``slots(i)`` returned in place.
+    """Clipping, decay of weights, `rule`, which changes w and what ``slots(i)`` returned in place, averages.
 
-    ``learning_rate`` is a number, or a function of the number of steps done.
+    ``learning_rate`` is a number, or a function of the number of batches seen. ``spared``, ``frozen``: which
+    weights do not decay, and which are not trained.
     """
 
     learning_rate: float | Callable = field(default=0.001, kw_only=False)
     weight_decay: float = 0.0
     clipvalue: float = 0.0
+    clipnorm: float = 0.0
+    global_clipnorm: float = 0.0
+    use_ema: bool = False
+    ema_momentum: float = 0.99
+    ema_overwrite_frequency: int = 0
+    gradient_accumulation_steps: int = 0
+    spared: tuple = ()
+    frozen: tuple = ()
     slots: dict = field(default_factory=dict)
+    averages: list = field(default_factory=list)
+    waiting: list = field(default_factory=list)
     steps: int = 0
+    batches: int = 0
 
     def step(self, weights, gradients):
-        rate = self.learning_rate(self.steps) if callable(self.learning_rate) else self.learning_rate
-        self.steps += 1
+        """Take a batch's gradients."""
+        together = int(self.gradient_accumulation_steps) or 1
+        rate = self.learning_rate(self.batches) if callable(self.learning_rate) else self.learning_rate
+        before, self.batches = self.batches // together, self.batches + 1
+        gradients = [0 * g if i in self.frozen else g for i, g in enumerate(gradients)]
+        if together > 1:
+            waiting = self.waiting or [0.0] * len(weights)
+            self.waiting = [a + g for a, g in zip(waiting, gradients, strict=True)]
+        if self.batches % together == 0:
+            if together > 1:
+                gradients, self.waiting = [a / together for a in self.waiting], []
+            self.steps += 1
+            self.update(weights, self.clipped(gradients), rate)
+        if self.use_ema:
+            keep = self.ema_momentum if before else 0.0
+            old = self.averages or [0.0] * len(weights)
+            self.averages = [keep * a + (1 - keep) * w for a, w in zip(old, weights, strict=True)]
+            for i in self.frozen:
+                self.averages[i] = weights[i].copy()
+            if self.ema_overwrite_frequency and (before + 1) % self.ema_overwrite_frequency == 0:
+                for w, a in zip(weights, self.averages, strict=True):
+                    w[...] = a
+
+    def clipped(self, gradients):
+        if self.clipnorm:
+            return [g * min(1.0, self.clipnorm / max(np.linalg.norm(g), 1e-300)) for g in gradients]
+        if self.global_clipnorm:
+            norm = np.sqrt(sum((g**2).sum() for g in gradients))
+            return [g * min(1.0, self.global_clipnorm / max(norm, 1e-300)) for g in gradients]
+        if self.clipvalue:
+            return [np.clip(g, -self.clipvalue, self.clipvalue) for g in gradients]
+        return gradients
+
+    def update(self, weights, gradients, rate):
         for i, (w, g) in enumerate(zip(weights, gradients, strict=True)):
-            if self.clipvalue:
-                g = np.clip(g, -self.clipvalue, self.clipvalue)
-            w -= w * self.weight_decay * rate
             if i not in self.slots:
                 self.slots[i] = [np.full_like(w, first) for first in self.first()]
+            if i in self.frozen:
+                continue
+            if i not in self.spared:
+                w -= w * self.weight_decay * rate
             self.rule(w, g, rate, *self.slots[i])
+
+    def remembered(self, weights):
+        """What a network keeps: for each slot, an array for each weight; averages; gradients that wait."""
+        found = [[self.slots[i][slot] for i in range(len(weights))] for slot in range(len(self.slots[0]))]
+        if self.use_ema:
+            found.append(self.averages)
+        if self.gradient_accumulation_steps:
+            found.append(self.waiting or [np.zeros_like(w) for w in weights])
+        return found
 
     def first(self):
         """The value of each slot before the first step."""

@@ -197,6 +197,7 @@ EXTRAS = {
 def test_extras(name):
     optimizer = optimizers.Adam(**EXTRAS[name])
     assert optimizer.native_extras() == EXTRAS[name]
+    assert fitted(optimizer).optimizer is optimizer
     assert {key: getattr(optimizer, key) for key in EXTRAS[name]} == EXTRAS[name]
     assert optimizers.Adam(clipnorm=0.0, clipvalue=None, loss_scale_factor=8.0).native_extras() == {}
 

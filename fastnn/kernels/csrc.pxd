@@ -127,6 +127,7 @@ cdef extern from "fastnn.h" nogil:
         int (*gather_columns)(size_t rows, size_t n, const int64_t *index, const void *x, size_t ldx, void *out,
                               size_t ldo) noexcept nogil
         void (*accumulate)(size_t n, const void *b, void *a) noexcept nogil
+        void (*blend)(size_t n, double a, const void *x, double b, const void *y, void *out) noexcept nogil
         void (*sum_lanes)(size_t n, const void *value, double *lanes16) noexcept nogil
         int (*all_finite)(size_t n, const void *x) noexcept nogil
         void (*philox)(uint64_t key, uint32_t first, const uint32_t *stream, size_t n, uint32_t *out) noexcept nogil

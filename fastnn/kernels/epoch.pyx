@@ -8,13 +8,16 @@ from libc.stdint cimport uint64_t
 
 from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_barrier_wait, fnn_flag_get, fnn_flag_set, fnn_jobs_take
 from fastnn.kernels.coupling cimport batch_moments, batch_slopes
+from fastnn.kernels.pieces cimport fill_coefficients
 from fastnn.kernels.plan cimport (
     COLUMN_ALIGN,
     PHASE_MOMENTS,
     PHASE_ROWS,
     PHASE_ROWS_SUMS,
     PHASE_SLOPES,
+    PHASE_SUMS_GRADIENTS,
     PHASE_SUMS_TILES,
+    PHASE_TILES,
     SUM_ROWS,
     PhaseKind,
     Plan,
@@ -31,6 +34,7 @@ from fastnn.kernels.team cimport team_size
 from fastnn.kernels.threads cimport spins_for
 from fastnn.kernels.tiles cimport block_gradients, refresh_all, tile_cost, tiles_pass
 from fastnn.kernels.tiny cimport describe, fused_batches, fused_epochs, layers_batches
+from fastnn.kernels.whole cimport whole_begin, whole_pass
 
 cdef extern from "Python.h":
     int look_for_signals "PyErr_CheckSignals"() noexcept  # leaves the handler's exception set
@@ -102,17 +106,24 @@ cdef void blocks_share(Run *run, const Step *step, int phase, real *work, real *
             return
 
 
-cdef void tiles_share(Run *run, const Step *step, int phase, bint sums, real *work, real *parameters, real *transposed,
-                      Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
+cdef void tiles_share(Run *run, const Step *step, int phase, real *work, real *parameters, real *transposed, Py_ssize_t first,
+                      Py_ssize_t last, int thread) noexcept nogil:
     # this thread's tiles, a few between two looks for signals
-    cdef real h[FNN_HYPER_MAX]
+    cdef PhaseKind kind = run.phase[phase]
+    cdef bint sums = kind == PHASE_SUMS_TILES or kind == PHASE_SUMS_GRADIENTS, whole = kind != PHASE_TILES and kind != PHASE_SUMS_TILES
+    cdef real h[2 * FNN_HYPER_MAX]
     cdef Py_ssize_t blocks = (step.rows + SUM_ROWS - 1) // SUM_ROWS if sums else 0, n
-    cdef int i
-    for i in range(FNN_HYPER_MAX):
-        h[i] = <real>step.h[i]
+    fill_coefficients(&run.optimizer, step.h, h)
+    if whole:
+        whole_begin(kind, run.plan, run.space, &run.optimizer, &step.move, work, thread)
     while first < last:
         n = min(<Py_ssize_t>TILES_A_LOOK, last - first)
-        tiles_pass(run.plan, run.space, &run.optimizer, work, parameters, transposed, h, step.rows, blocks, first, first + n, thread)
+        if whole:
+            whole_pass(kind, run.plan, run.space, &run.optimizer, &step.move, work, parameters, transposed, h, step.rows, blocks, first,
+                       first + n, thread)
+        else:
+            tiles_pass(run.plan, run.space, &run.optimizer, &step.move, work, parameters, transposed, h, step.rows, blocks, first,
+                       first + n, thread)
         first += n
         if first < last and interrupted(run, thread, phase):
             return
@@ -154,7 +165,9 @@ cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept 
             else:
                 run.bad[0] = layers_batches(run, &step, parameters)
             continue
-        phases = run.phases if step.action == ACTION_TRAIN else 1
+        phases = 1
+        if step.action == ACTION_TRAIN:
+            phases = run.phases if step.move.update else run.gathered
         for phase in range(phases):
             if phase > 0:
                 fnn_barrier_wait(&run.barrier, team, spins)
@@ -170,7 +183,7 @@ cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept 
             elif kind == PHASE_ROWS_SUMS:
                 blocks_share(run, &step, phase, work, parameters, transposed, thread, team)
             else:
-                tiles_share(run, &step, phase, kind == PHASE_SUMS_TILES, work, parameters, transposed, first, last, thread)
+                tiles_share(run, &step, phase, work, parameters, transposed, first, last, thread)
         if phases == 1:
             fnn_barrier_wait(&run.barrier, team, spins)  # thread 0 reads all rows' values next
     reduced_leave(run.plan)

@@ -19,7 +19,8 @@ from fastnn.kernels.losses cimport make_objective
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.optimizers cimport fill_slots, make_optimizer, set_hyper
 from fastnn.kernels.operations cimport first_parameters
-from fastnn.kernels.plan cimport COLUMN_ALIGN, SUM_ROWS, Node, round_up
+from fastnn.kernels.pieces cimport pieces_of
+from fastnn.kernels.plan cimport COLUMN_ALIGN, SUM_ROWS, Node, Piece, round_up, slots_in_all
 from fastnn.kernels.planning cimport make_plan
 from fastnn.kernels.rates cimport Rates
 from fastnn.kernels.variables cimport ask, ask_decay
@@ -76,7 +77,7 @@ cdef class Network:
 
     cdef State new_state(self):
         cdef State state = State()
-        state.arena = Arena((1 + (self.optimizer.slots if self.compiled else 0)) * self.plan.parameters * self.itemsize)
+        state.arena = Arena((1 + (slots_in_all(&self.optimizer) if self.compiled else 0)) * self.plan.parameters * self.itemsize)
         if self.compiled:
             fill_slots(&self.optimizer, state.arena.base, self.plan.parameters, self.itemsize)
         return state
@@ -101,7 +102,7 @@ cdef class Network:
     cdef Workspace workspace(self, Py_ssize_t rows, int threads, Py_ssize_t value_rows, Py_ssize_t blocks, bint train):
         cdef Workspace space = Workspace(self.tables, threads)
         space.lay_out(&self.plan, rows, value_rows, self.objective.columns if self.compiled else 1,
-                      self.objective.targets if self.compiled else 1, blocks, train)
+                      self.objective.targets if self.compiled else 1, blocks, &self.optimizer if train else NULL)
         return space
 
     def weights(self):
@@ -109,8 +110,9 @@ cdef class Network:
         return self.canonical(self.state, 0)
 
     def optimizer_slots(self):
-        """For each slot of the optimizer, copies shaped and ordered as :meth:`weights`."""
-        return [self.canonical(self.state, slot) for slot in range(1, 1 + (self.optimizer.slots if self.compiled else 0))]
+        """For each slot of the optimizer, copies shaped and ordered as :meth:`weights`: its own, then averages of the weights and
+        gradients that wait for a step, where there are any."""
+        return [self.canonical(self.state, slot) for slot in range(1, 1 + (slots_in_all(&self.optimizer) if self.compiled else 0))]
 
     cdef list canonical(self, State state, Py_ssize_t slot):
         if self.dtype == "float32":
@@ -165,8 +167,9 @@ cdef class Network:
             raise RuntimeError("this network is being trained by another call; wait for it to end")
         if self.compiled is None:
             raise RuntimeError("compile the network before setting what its optimizer remembers")
-        if len(slots) != self.optimizer.slots:
-            raise ValueError(f"optimizer {self.compiled[2]!r} with its settings has {self.optimizer.slots} slots; got {len(slots)}")
+        if len(slots) != slots_in_all(&self.optimizer):
+            raise ValueError(
+                f"optimizer {self.compiled[2]!r} with its settings has {slots_in_all(&self.optimizer)} slots; got {len(slots)}")
         if iterations < 0:
             raise ValueError(f"iterations must be at least 0, not {iterations}")
         found = [self.checked(slot, f"slots[{i}]") for i, slot in enumerate(slots)]
@@ -233,7 +236,7 @@ cdef class Network:
             Whether the optimizer goes on with what it remembers, if it is of the same kind.
         """
         cdef State state
-        cdef int kind = self.optimizer.kind
+        cdef Optimizer before = self.optimizer
         if self.busy():
             raise RuntimeError("this network is being trained by another call; wait for it to end")
         if precision is not None and precision != self.dtype and (precision != "bfloat16" or self.dtype != "float32"):
@@ -243,7 +246,8 @@ cdef class Network:
         make_objective(&objective, loss, from_logits, metrics, self.plan.output.activation)
         if objective.targets < 0:
             objective.targets = self.plan.outputs
-        keep = keep_optimizer and self.compiled is not None and kind == made.kind
+        keep = (keep_optimizer and self.compiled is not None and before.kind == made.kind and before.averages == made.averages
+                and (before.accumulated > 0) == (made.accumulated > 0))
         ask_decay(&self.plan, decay)
         self.optimizer = made
         self.set_rates(rates)
@@ -286,6 +290,34 @@ cdef class Network:
             raise RuntimeError("this network is being trained by another call; wait for it to end")
         ask(&self.plan, asked)
         self.idle.clear()
+
+    def take_averages(self):
+        """Publish the averages of the weights in the place of the weights that the optimizer moves; it goes on from there.
+
+        Raises
+        ------
+        RuntimeError
+            If the optimizer keeps none, or while a training call runs.
+        """
+        cdef State state
+        cdef Piece piece[2]
+        cdef Py_ssize_t tile, row, at, average
+        cdef int i
+        if self.compiled is None or not self.optimizer.averages:
+            raise RuntimeError("the optimizer keeps no averages of the weights; compile the network with use_ema")
+        if self.running:
+            raise RuntimeError("this network is being trained by another call; wait for it to end")
+        if self.state.iterations == 0:
+            return
+        state = self.copy_state(self.state)
+        average = (1 + self.optimizer.slots) * self.plan.parameters
+        for tile in range(self.plan.tiles):
+            for i in range(pieces_of(&self.plan, &self.plan.tile[tile], piece)):
+                for row in range(piece[i].rows if piece[i].trained else 0):
+                    at = piece[i].place + row * piece[i].stride
+                    memcpy(<char *>state.arena.base + at * self.itemsize, <char *>state.arena.base + (average + at) * self.itemsize,
+                           piece[i].columns * self.itemsize)
+        self.publish(state)
 
     def set_rates(self, Rates rates):
         """Set the schedule of the learning rate, or None."""

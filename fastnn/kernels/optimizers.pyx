@@ -11,7 +11,7 @@ from libc.string cimport memset
 
 from fastnn.kernels.csrc cimport FNN_HYPER_DECAY, FNN_HYPER_LIMIT, FNN_HYPER_MAX, FNN_OPTIMIZERS
 from fastnn.kernels.names import check_name
-from fastnn.kernels.plan cimport Decay, Momenta, Optimizer
+from fastnn.kernels.plan cimport Decay, Momenta, Move, Optimizer
 from fastnn.kernels.rates cimport scheduled_rate
 from fastnn.kernels.runtime cimport float_flush, float_restore, kernels_for, optimizer_table, real
 
@@ -31,7 +31,12 @@ HYPER = {
     },
 }
 # what every optimizer takes beside; 0 is off
-COMMON = {"weight_decay": 0.0, "clipvalue": 0.0}
+COMMON = {
+    "weight_decay": 0.0, "clipvalue": 0.0, "clipnorm": 0.0, "global_clipnorm": 0.0, "use_ema": 0.0, "ema_momentum": 0.99,
+    "ema_overwrite_frequency": 0.0, "gradient_accumulation_steps": 0.0,
+}
+# of these, what may change while a network trains; the others decide what a step consists of
+CHANGING = ("weight_decay", "clipvalue")
 
 cdef enum Family:  # places in HYPER
     SGD
@@ -169,6 +174,23 @@ cdef void coefficients(Optimizer *optimizer, int64_t step, double *h) noexcept n
     coefficients_at(optimizer, step, step - 1, h)
 
 
+cdef void next_move(Optimizer *optimizer, int64_t batches, double *h, Move *move) noexcept nogil:
+    """h, move (OUT): what is to be done after so many batches."""
+    cdef int64_t together = max(optimizer.accumulated, <int64_t>1), done = batches // together
+    if not optimizer.by_variable:
+        move.update = True
+        coefficients(optimizer, batches + 1, h)
+        return
+    move.update = (batches + 1) % together == 0
+    move.share = 1.0 / <double>together
+    # averages begin with the first weights, and go on with each batch, step or not
+    move.keep = optimizer.ema_momentum if done > 0 else 0.0
+    move.overwrite = optimizer.ema_overwrite > 0 and (done + 1) % optimizer.ema_overwrite == 0
+    if move.update:
+        move.rate = scheduled_rate(&optimizer.schedule, batches) if optimizer.scheduled else optimizer.hyper[0]
+        coefficients_at(optimizer, done + 1, batches, h)
+
+
 cdef int select_kind(Optimizer *optimizer) except -1:
     """The line of csrc/optimizers.def that goes with the hyper-parameters, what it remembers, and whether anything comes before it."""
     cdef const double *p = &optimizer.hyper[0]
@@ -183,7 +205,11 @@ cdef int select_kind(Optimizer *optimizer) except -1:
         name += "_power"
     optimizer.kind = VARIANTS.index(name)
     optimizer.slots = optimizer_table()[optimizer.kind].property
+    optimizer.stored = optimizer.clipnorm > 0.0 or optimizer.global_clipnorm > 0.0
+    if optimizer.stored:  # as in Keras, a norm comes before a value
+        optimizer.clipvalue = 0.0
     optimizer.before = optimizer.weight_decay != 0.0 or optimizer.clipvalue > 0.0
+    optimizer.by_variable = optimizer.stored or optimizer.averages or optimizer.accumulated > 0
     optimizer.initial[0] = p[1] if optimizer.family == ADAGRAD else p[2] if optimizer.family == FTRL else 0.0
     return 0
 
@@ -195,6 +221,18 @@ cdef int place_hyper(Optimizer *optimizer, str name, double value) except -1:
         optimizer.weight_decay = value
     elif name == "clipvalue":
         optimizer.clipvalue = value
+    elif name == "clipnorm":
+        optimizer.clipnorm = value
+    elif name == "global_clipnorm":
+        optimizer.global_clipnorm = value
+    elif name == "use_ema":
+        optimizer.averages = value != 0.0
+    elif name == "ema_momentum":
+        optimizer.ema_momentum = value
+    elif name == "ema_overwrite_frequency":
+        optimizer.ema_overwrite = <int64_t>value
+    elif name == "gradient_accumulation_steps":
+        optimizer.accumulated = <int64_t>value
     elif name in names:
         optimizer.hyper[names.index(name)] = value
     else:
@@ -208,7 +246,7 @@ cdef Optimizer make_optimizer(str name, dict hyper, size_t itemsize) except *:
     check_name("optimizer", name, tuple(HYPER))
     optimizer.family = list(HYPER).index(name)
     optimizer.smallest = SMALLEST_FLOAT if itemsize == 4 else SMALLEST_DOUBLE
-    for key, value in {**HYPER[name], **hyper}.items():
+    for key, value in {**HYPER[name], **COMMON, **hyper}.items():
         place_hyper(&optimizer, key, value)
     select_kind(&optimizer)
     return optimizer
@@ -216,6 +254,8 @@ cdef Optimizer make_optimizer(str name, dict hyper, size_t itemsize) except *:
 
 cdef int set_hyper(Optimizer *optimizer, str name, double value) except -1:
     cdef Optimizer changed = optimizer[0]
+    if name in COMMON and name not in CHANGING:
+        raise ValueError(f"{name} decides what a step consists of; compile the model again with it")
     place_hyper(&changed, name, value)
     if name == "learning_rate":
         changed.scheduled = False
@@ -273,6 +313,9 @@ def optimizer_update(str name, w, g, slots, hyper, int64_t step):
         For unknown names, or arrays whose shape, dtype or layout differ from `w`'s.
     """
     cdef Optimizer optimizer = make_optimizer(name, dict(hyper), getattr(getattr(w, "dtype", None), "itemsize", 8))
+    if optimizer.by_variable:
+        names = ", ".join(key for key in COMMON if key not in CHANGING and key in hyper)
+        raise ValueError(f"optimizer_update takes one step on one array of weights; {names} needs a network that trains")
     if step < 1:
         raise ValueError(f"step counts from 1; got {step}")
     if len(slots) != optimizer.slots:

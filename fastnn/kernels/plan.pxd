@@ -11,9 +11,11 @@ cdef enum:
     SUM_ROWS = 256        # sums over rows are taken in blocks of so many
     TILE_BLOCK = 48       # rows of a weight panel that one job of the tile phase handles: a multiple of every tile and vector
     COLUMN_ALIGN = 16
-    MAX_PHASES = 64
+    MAX_PHASES = 256
     MAX_COUPLED = 14      # operations that couple a batch's rows: four phases each
     SCHEDULE_PARAMETERS = 6
+    OPTIMIZER_HYPERS = 16     # numbers of an optimizer's own
+    SUM_SETS = 4              # sums over whole variables that a step may need at a time, see Variable
 
 cdef enum PhaseKind:
     PHASE_ROWS            # each thread: strips of rows, forward, loss, backward
@@ -22,6 +24,11 @@ cdef enum PhaseKind:
     PHASE_MOMENTS         # each thread: columns of the batch, what an operation that couples rows must know of them: forward,
     PHASE_SLOPES          # and backward
     PHASE_SUMS_TILES      # each thread: adds the blocks' gradients of its tiles, and the optimizer
+    # Where the step looks at whole variables, the phase of the tiles is cut into several (whole.pyx):
+    PHASE_GRADIENTS       # each thread: gradients of its tiles over the batch, stored as the parameters lie,
+    PHASE_SUMS_GRADIENTS  # or the sums of the blocks' gradients
+    PHASE_DIRECTIONS      # each thread: what the optimizer makes of its tiles' gradients, in their place
+    PHASE_STEPS           # each thread: the step of its tiles
 
 # A matrix of activations or deltas in the workspace: element (r, j) at offset + r * row + j * step.
 # Row-major (step 1) behind a wide layer: column `units` holds 1, which multiplies the bias, the rest of the row 0.
@@ -149,6 +156,10 @@ cdef struct Variable:
     Py_ssize_t columns
     bint trained              # of a batch normalisation's moving vectors: whether they move
     bint decays               # weight decay acts on it
+    # A sum over it is made of `parts` partial sums, by its shape alone: of each column in blocks of TILE_BLOCK rows (of a narrow kernel, of
+    # each row), in order. They lie one behind the other, from place `sums` of a set on.
+    Py_ssize_t sums
+    Py_ssize_t parts
 
 # One job of the tile phase: rows [begin, end) of a panel of a wide layer, a panel of columns of a narrow one, or a vector of an
 # operation. There are none for what is not trained.
@@ -167,6 +178,18 @@ cdef struct Tile:
     Py_ssize_t length
     Py_ssize_t stride
 
+# What of one variable lies in a tile: `rows` runs of `width` elements, the first at `place`, each `stride` after the one before.
+cdef struct Piece:
+    Py_ssize_t variable
+    Py_ssize_t place
+    Py_ssize_t rows
+    Py_ssize_t width          # whole vectors, but of a scattered piece
+    Py_ssize_t stride
+    Py_ssize_t columns        # with an element of the variable
+    Py_ssize_t sums           # place of their partial sums
+    bint scattered            # the bias of a narrow layer, an element in each run of the kernel before it
+    bint trained
+
 cdef struct Plan:
     const fnn_kernels *kernels
     Py_ssize_t layers
@@ -184,6 +207,7 @@ cdef struct Plan:
     Py_ssize_t tiles
     Tile *tile
     bint plain                # nothing is asked of any variable but to be trained
+    Py_ssize_t sums           # elements of one set of partial sums over variables
     Py_ssize_t parameters     # elements of one parameter buffer (weights, or one optimizer slot)
     Py_ssize_t transposed     # elements of the transposed copies
     Py_ssize_t inputs
@@ -237,7 +261,10 @@ cdef struct Space:
     Py_ssize_t value_rows
     Py_ssize_t scratch        # `scratch_size` for each thread
     Py_ssize_t scratch_size
-    Py_ssize_t partials       # gradients of each block of SUM_ROWS rows, `parameters` elements each
+    Py_ssize_t partials       # gradients of each block of SUM_ROWS rows, `parameters` elements each; the first also of the batch
+    Py_ssize_t sums           # SUM_SETS sets of partial sums
+    Py_ssize_t totals         # for each thread, `totals_size`: SUM_SETS numbers in double for each variable
+    Py_ssize_t totals_size
     Py_ssize_t transposed
     Py_ssize_t size
 
@@ -283,14 +310,34 @@ cdef struct Optimizer:
     int slots
     bint before               # gradients are clipped, or weights decay
     bint scheduled            # the learning rate is `schedule`, else hyper[0]
-    double hyper[FNN_HYPER_MAX]
+    double hyper[OPTIMIZER_HYPERS]
     double weight_decay
     double clipvalue          # 0: none
+    # What looks at whole variables, or treats them one by one (whole.pyx)
+    bint by_variable          # anything of it
+    bint stored               # gradients are stored before the step
+    double clipnorm           # 0: none
+    double global_clipnorm    # 0: none
+    bint averages             # weights are averaged, in a slot behind the optimizer's own
+    double ema_momentum
+    int64_t ema_overwrite     # every so many steps weights become their averages; 0: never
+    int64_t accumulated       # batches whose gradients are added, in a slot behind the others, before a step; 0: each is a step
     double initial[FNN_SLOTS_MAX]  # what slots hold before the first step
     double smallest           # normal number of the weights' type
     Decay decay[2]
     Momenta momenta
     Schedule schedule
+
+# What a step is beside the coefficients, where variables are treated one by one.
+cdef struct Move:
+    bint update               # else gradients are only added
+    double share              # of the gradients added: one over their number
+    double rate               # the learning rate
+    double keep               # of the averages
+    bint overwrite            # weights become their averages
+
+cdef inline int slots_in_all(const Optimizer *optimizer) noexcept nogil:
+    return optimizer.slots + (1 if optimizer.averages else 0) + (1 if optimizer.accumulated > 0 else 0)
 
 cdef inline Stretch whole_way(const Plan *plan) noexcept nogil:
     # from the input to the output and back

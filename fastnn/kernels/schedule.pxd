@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_barrier, fnn_tiny
-from fastnn.kernels.plan cimport MAX_COLUMNS, MAX_PHASES, Objective, Optimizer, PhaseKind, Plan, Source, Space, Stretch
+from fastnn.kernels.plan cimport MAX_COLUMNS, MAX_PHASES, Move, Objective, Optimizer, PhaseKind, Plan, Source, Space, Stretch
 
 cdef enum Action:
     ACTION_TRAIN
@@ -31,6 +31,7 @@ cdef struct Step:
     Py_ssize_t epochs         # 0; or so many whole ones, of one batch each, recorded by whoever trains them
     double scale              # of the deltas: one over the rows
     double h[FNN_HYPER_MAX]
+    Move move
 
 # Early stopping as in Keras 3 (keras.callbacks.EarlyStopping).
 cdef struct Stopping:
@@ -73,6 +74,7 @@ cdef struct Run:
     PhaseKind phase[MAX_PHASES]  # of a training step; an evaluation is one PHASE_ROWS
     Stretch stretch[MAX_PHASES]  # of rows phases; of PHASE_MOMENTS and PHASE_SLOPES: the operation's node is `first`
     int phases
+    int gathered              # phases until the batch's gradients are known; the others are left out where they are only added
     TinyKind tiny             # how one thread trains
     fnn_tiny tiny_network
     Py_ssize_t batch

@@ -9,7 +9,7 @@ from libc.string cimport memcpy, memset
 
 from fastnn.kernels.csrc cimport FNN_FEW_ROWS, FNN_ORDERS, fnn_flag_get, fnn_jobs_reset
 from fastnn.kernels.evaluation cimport tree_sum
-from fastnn.kernels.optimizers cimport coefficients
+from fastnn.kernels.optimizers cimport next_move
 from fastnn.kernels.runtime cimport clock
 from fastnn.kernels.schedule cimport (
     ACTION_EVALUATE,
@@ -274,6 +274,6 @@ cdef int decide(Run *run) noexcept nogil:
                 run.next.rows = min(run.next.batches * run.batch, run.train.rows - run.position)
         else:
             run.next.scale = 1.0 / <double>run.next.rows
-            coefficients(&run.optimizer, run.iterations + 1, run.next.h)
+            next_move(&run.optimizer, run.iterations, run.next.h, &run.next.move)
     run.pending = True
     return 0

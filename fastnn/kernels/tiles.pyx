@@ -8,7 +8,8 @@ from libc.string cimport memcpy
 from fastnn.kernels.csrc cimport FNN_HYPER_DECAY, FNN_HYPER_MAX, FNN_SLOTS_MAX
 from fastnn.kernels.dense cimport narrow_gradient, refresh_transposed, wide_gradient
 from fastnn.kernels.operations cimport operation_gradient
-from fastnn.kernels.plan cimport SUM_ROWS, Layer, Optimizer, Plan, Space, Tile, Variable
+from fastnn.kernels.pieces cimport AVERAGE, GATHER, ROOM, STEP, tile_stages
+from fastnn.kernels.plan cimport SUM_ROWS, Layer, Move, Optimizer, Plan, Space, Tile, Variable
 from fastnn.kernels.reduced cimport reduced_gradient, reduced_refresh
 from fastnn.kernels.runtime cimport real
 
@@ -44,22 +45,23 @@ cdef void block_gradients(const Plan *plan, const real *work, Py_ssize_t begin, 
         tile_gradient(plan, &plan.tile[i], work, begin, rows, gradients + plan.tile[i].place, plan.tile[i].stride, False)
 
 
-cdef void batch_gradient(const Plan *plan, const Space *space, const Tile *tile, const real *work, Py_ssize_t rows, Py_ssize_t blocks,
-                         real *gradient) noexcept nogil:
-    """gradient (OUT: runs x length, contiguous) of one tile over the batch's `rows` rows, or, if `blocks`, the sum of so many blocks'."""
-    cdef Py_ssize_t begin = 0, run, at, b, n = tile.length
-    cdef real *g
+cdef void batch_gradient(const Plan *plan, const Space *space, const Tile *tile, real *work, Py_ssize_t rows, Py_ssize_t blocks,
+                         real *gradient, Py_ssize_t stride) noexcept nogil:
+    """gradient (OUT: the tile's runs, `stride` apart) over the batch's `rows` rows, or, if `blocks`, the sum of so many blocks', which may
+    take the place of the first block's."""
+    cdef Py_ssize_t begin = 0, run, b
+    cdef const real *block
     if blocks == 0:
         while begin < rows:
-            tile_gradient(plan, tile, work, begin, min(<Py_ssize_t>SUM_ROWS, rows - begin), gradient, n, begin > 0)
+            tile_gradient(plan, tile, work, begin, min(<Py_ssize_t>SUM_ROWS, rows - begin), gradient, stride, begin > 0)
             begin += SUM_ROWS
         return
     for run in range(tile.runs):
-        at = tile.place + run * tile.stride
-        g = gradient + run * n
-        memcpy(g, work + space.partials + at, n * sizeof(real))
+        block = work + space.partials + tile.place + run * tile.stride
+        if block != gradient + run * stride:
+            memcpy(gradient + run * stride, block, tile.length * sizeof(real))
         for b in range(1, blocks):
-            plan.kernels.accumulate(n, work + space.partials + b * plan.parameters + at, g)
+            plan.kernels.accumulate(tile.length, block + b * plan.parameters, gradient + run * stride)
 
 
 cdef void step_run(const Plan *plan, const Optimizer *optimizer, Py_ssize_t n, real *g, real *parameters, Py_ssize_t at,
@@ -127,8 +129,9 @@ cdef void refresh_tile(const Plan *plan, const Tile *tile, real *work, const rea
             reduced_refresh(plan, tile, parameters, work, scratch)
 
 
-cdef void tiles_pass(const Plan *plan, const Space *space, const Optimizer *optimizer, real *work, real *parameters, real *transposed,
-                     const real *h, Py_ssize_t rows, Py_ssize_t blocks, Py_ssize_t first, Py_ssize_t last, int thread) noexcept nogil:
+cdef void tiles_pass(const Plan *plan, const Space *space, const Optimizer *optimizer, const Move *move, real *work, real *parameters,
+                     real *transposed, const real *h, Py_ssize_t rows, Py_ssize_t blocks, Py_ssize_t first, Py_ssize_t last,
+                     int thread) noexcept nogil:
     """Tiles [first, last): gradient over the batch (see ``batch_gradient``), then one optimizer step with coefficients `h` on parameters
     (IN and OUT: weights, then the slots), then what is kept of them besides."""
     cdef real *gradient = work + space.scratch + thread * space.scratch_size
@@ -136,8 +139,12 @@ cdef void tiles_pass(const Plan *plan, const Space *space, const Optimizer *opti
     cdef const Tile *tile
     for i in range(first, last):
         tile = &plan.tile[i]
-        batch_gradient(plan, space, tile, work, rows, blocks, gradient)
-        step_tile(plan, tile, optimizer, gradient, parameters, h)
+        batch_gradient(plan, space, tile, work, rows, blocks, gradient, tile.length)
+        if optimizer.by_variable:
+            tile_stages(GATHER | STEP | AVERAGE if move.update else GATHER | AVERAGE, plan, optimizer, move, NULL, tile, gradient,
+                        tile.length, parameters, h, gradient, gradient + space.scratch_size - ROOM)
+        else:
+            step_tile(plan, tile, optimizer, gradient, parameters, h)
         refresh_tile(plan, tile, work, parameters, transposed, gradient)
 
 

@@ -11,6 +11,7 @@ cdef void list_variables(Plan *plan) noexcept:
     cdef Py_ssize_t i, v, n = 0
     cdef Node *node
     plan.lowest = plan.nodes
+    plan.sums = 0
     for i in range(plan.nodes):
         node = &plan.node[i]
         node.variable = n
@@ -39,6 +40,12 @@ cdef void add_variable(Plan *plan, Py_ssize_t *n, Py_ssize_t layer, Py_ssize_t o
     v.columns = columns
     v.trained = True
     v.decays = True
+    v.sums = plan.sums
+    if layer >= 0 and plan.layer[layer].narrow:
+        v.parts = rows
+    else:
+        v.parts = (rows + TILE_BLOCK - 1) // TILE_BLOCK * columns
+    plan.sums += v.parts
 
 
 cdef bint asks(const Variable *v) noexcept:

@@ -21,7 +21,7 @@ from fastnn.kernels.csrc cimport (
 )
 from fastnn.kernels.dense cimport layer_backward, layer_forward, refresh_transposed
 from fastnn.kernels.optimizers cimport coefficients
-from fastnn.kernels.plan cimport SUM_ROWS, Layer, Plan, Source, Space
+from fastnn.kernels.plan cimport SUM_ROWS, Layer, Optimizer, Plan, Source, Space
 from fastnn.kernels.rows cimport gather_targets, output_pass
 from fastnn.kernels.runtime cimport real
 from fastnn.kernels.schedule cimport STATUS_DIVERGED, TINY_FUSED, TINY_LAYERS, TINY_NOT, Run, Step, TinyKind, add_values, draw_order, means
@@ -39,10 +39,10 @@ cdef bint starts_tiny(const Plan *plan, const Space *space, Py_ssize_t batch) no
             and batch <= SUM_ROWS and batch <= space.strip)
 
 
-cdef TinyKind tiny_kind(const Plan *plan, const Space *space, Py_ssize_t batch) noexcept nogil:
+cdef TinyKind tiny_kind(const Plan *plan, const Space *space, const Optimizer *optimizer, Py_ssize_t batch) noexcept nogil:
     """The path that such batches can take on one thread."""
     cdef const Layer *last = &plan.layer[plan.layers - 1]
-    if not starts_tiny(plan, space, batch):
+    if optimizer.by_variable or not starts_tiny(plan, space, batch):
         return TINY_NOT
     if plan.layers == 2 and last.narrow and last.units <= FNN_FEW_UNITS and not last.reads_input:
         return TINY_FUSED

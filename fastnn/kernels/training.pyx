@@ -14,8 +14,6 @@ from fastnn.kernels.pace cimport Pace, choose, record, slice_seconds, start_pace
 from fastnn.kernels.plan cimport (
     COLUMN_ALIGN,
     PHASE_ROWS_SUMS,
-    PHASE_SUMS_TILES,
-    PHASE_TILES,
     SUM_ROWS,
     Source,
     round_up,
@@ -40,6 +38,7 @@ from fastnn.kernels.schedule cimport (
 )
 from fastnn.kernels.threads cimport threads_are_set, threads_for
 from fastnn.kernels.tiny cimport tiny_kind
+from fastnn.kernels.whole cimport step_phases
 from fastnn.kernels.workspace cimport Workspace
 
 cdef extern from "Python.h":
@@ -197,8 +196,8 @@ cdef class Training:
         run.phases = rows_phases(&network.plan, run.phase, run.stretch)
         if sums:
             run.phase[0] = PHASE_ROWS_SUMS
-        run.phase[run.phases] = PHASE_SUMS_TILES if sums else PHASE_TILES
-        run.phases += 1
+        run.gathered = run.phases + 1
+        run.phases += step_phases(&network.optimizer, sums, &run.phase[run.phases])
         run.block = 0
         if run.validation.rows > 0:
             run.block = min(<Py_ssize_t>SUM_ROWS, round_up((run.validation.rows + threads - 1) // threads, COLUMN_ALIGN))
@@ -206,7 +205,7 @@ cdef class Training:
             run.block = SUM_ROWS
         capacity = max(threads * run.block, 0 if sums else run.batch)
         self.space = network.workspace(capacity, threads, max(run.batch, threads * run.block), blocks if sums else 1, True)
-        run.tiny = tiny_kind(&self.space.plan, &self.space.space, run.batch)
+        run.tiny = tiny_kind(&self.space.plan, &self.space.space, &network.optimizer, run.batch)
         run.plan = &self.space.plan
         run.space = &self.space.space
         run.work = self.space.arena.base

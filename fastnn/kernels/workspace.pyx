@@ -3,17 +3,20 @@ from libc.string cimport memcpy
 
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.operations cimport only_in_training
+from fastnn.kernels.pieces cimport ROOM
 from fastnn.kernels.plan cimport (
     COLUMN_ALIGN,
     OP_BATCH_NORM,
     OP_LAYER_NORM,
     OP_PRELU,
     OP_SPLIT,
+    SUM_SETS,
     TILE_BLOCK,
     Layer,
     Matrix,
     Node,
     Op,
+    Optimizer,
     Output,
     Plan,
     Reduced,
@@ -47,13 +50,14 @@ cdef class Workspace:
         self.threads = threads
 
     cdef int lay_out(self, const Plan *plan, Py_ssize_t rows, Py_ssize_t value_rows, int columns, Py_ssize_t targets, Py_ssize_t blocks,
-                     bint train) except -1:
-        """Sizes first, then one allocation: room for `rows` rows, `columns` values of `value_rows` rows, `blocks` partial gradients."""
+                     const Optimizer *optimizer) except -1:
+        """Sizes first, then one allocation: room for `rows` rows, `columns` values of `value_rows` rows, `blocks` partial gradients, and
+        what `optimizer` needs (NULL: nothing is trained)."""
         cdef Py_ssize_t i, at = 0, ld, capacity, deepest = 0, row_size = 0, itemsize = <Py_ssize_t>plan.kernels.itemsize
         cdef Layer *layer
         cdef Op *op
         cdef Matrix x
-        cdef bint columns_major
+        cdef bint columns_major, train = optimizer != NULL
         self.plan = plan[0]
         self.tables = Arena((plan.layers + plan.ops) * sizeof(Layer) + plan.ops * sizeof(Op) + plan.nodes * sizeof(Node))
         self.plan.layer = <Layer *>self.tables.base
@@ -122,10 +126,12 @@ cdef class Workspace:
         self.space.scratch = at
         self.space.scratch_size = round_up(max(
             2 * deepest * COLUMN_ALIGN + self.space.strip * COLUMN_ALIGN,
-            TILE_BLOCK * <Py_ssize_t>(self.plan.kernels.lanes * self.plan.kernels.panel_vectors)), 64) + 64
+            TILE_BLOCK * <Py_ssize_t>(self.plan.kernels.lanes * self.plan.kernels.panel_vectors)), 64) + 64 + ROOM
         at += self.threads * self.space.scratch_size
         self.space.partials = at
         at += blocks * self.plan.parameters
+        if train and optimizer.stored:
+            at = self.lay_out_sums(at)
         if self.plan.reduced != NULL:
             at = lay_out_reduced(&self.plan, capacity, at)
         self.space.transposed = at
@@ -190,6 +196,14 @@ cdef class Workspace:
                 output.a.offset = at
                 at += self.space.capacity * output.units
         return at
+
+    cdef Py_ssize_t lay_out_sums(self, Py_ssize_t at) noexcept:
+        # what is added up over whole variables; returns the place behind
+        self.space.sums = at
+        at = round_up(at + SUM_SETS * self.plan.sums, COLUMN_ALIGN)
+        self.space.totals = at
+        self.space.totals_size = round_up(SUM_SETS * self.plan.variables * 8 // <Py_ssize_t>self.plan.kernels.itemsize, COLUMN_ALIGN)
+        return at + self.threads * self.space.totals_size
 
     cdef set_ones(self, Matrix m, Py_ssize_t column):
         # what multiplies the bias; never written again

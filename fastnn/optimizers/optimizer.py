@@ -179,7 +179,7 @@ class Optimizer(Configured):
     def native_hypers(self) -> dict[str, float]:
         """Return the numbers for the compiled update, by name."""
         common = {"weight_decay": self.weight_decay or 0.0, "clipvalue": self.clipvalue or 0.0}
-        return {**self._hyper, **common}
+        return {**self._hyper, **common, **self.native_extras()}
 
     def native_rates(self) -> Rates | None:
         """Return the schedule of the learning rate for one compiled network, or None."""
@@ -190,24 +190,27 @@ class Optimizer(Configured):
             return found.native_rates()
         return Rates("table", function=lambda step: found())
 
-    def native_extras(self) -> dict[str, Any]:
-        """Return what is set of the options that the plain step of a network does not have."""
-        found: dict[str, Any] = {
+    def native_extras(self) -> dict[str, float]:
+        """Return the numbers of the options that make a step another one, where they are set."""
+        found: dict[str, float] = {
             key: value
             for key in ("clipnorm", "global_clipnorm", "gradient_accumulation_steps")
             if (value := getattr(self, key)) and value > 0
         }
         if self.use_ema:
-            found.update(
-                use_ema=True,
-                ema_momentum=self.ema_momentum,
-                ema_overwrite_frequency=self.ema_overwrite_frequency,
-            )
+            found["use_ema"] = 1.0
+            found["ema_momentum"] = self.ema_momentum
+            found["ema_overwrite_frequency"] = self.ema_overwrite_frequency or 0
         return found
 
     def slots_used(self) -> tuple[str, ...]:
         """Return the slots that the update needs with the present numbers."""
         return self.slots
+
+    def remembered(self) -> tuple[str, ...]:
+        """Return the names of all that networks keep for this optimizer, an array for each weight."""
+        more = {"average": self.use_ema, "gradient_accumulator": self.gradient_accumulation_steps}
+        return (*self.slots_used(), *(name for name, kept in more.items() if kept))
 
     @staticmethod
     def update(w, g, slots, step, hyper):
@@ -230,7 +233,7 @@ class Optimizer(Configured):
         if found is None:
             return None
         self._parked.remove(found)
-        return found[1:] if len(found[1]) == len(self.slots_used()) else None
+        return found[1:] if len(found[1]) == len(self.remembered()) else None
 
     def _bound(self) -> list[Any]:
         engines = [ref() for ref in self._engines]
@@ -255,15 +258,18 @@ class Optimizer(Configured):
 
     @property
     def iterations(self) -> Count:
+        return Count(self._batches() // (self.gradient_accumulation_steps or 1))
+
+    def _batches(self) -> int:
         engines = self._bound()
         parked = self._parked[-1][2] if self._parked else 0
-        return Count(engines[-1].net.iterations if engines else parked)
+        return engines[-1].net.iterations if engines else parked
 
     @property
     def learning_rate(self) -> Scalar:
         found = self._schedule
         if isinstance(found, LearningRateSchedule):
-            value = found(int(self.iterations))
+            value = found(self._batches())
         elif found is not None:
             value = found()
         else:

@@ -265,6 +265,9 @@ static void all(const fnn_kernels *k)
     between(k, a, b, c);
     k->accumulate(37, a, c);
     add(c, 37 * s);
+    k->blend(48, 0.3, a, 0.7, b, c);
+    k->blend(48, 0.3, a, 0.0, NULL, c + 48 * s);
+    add(c, 96 * s);
     k->sum_lanes(37, a, lanes16);
     add(lanes16, sizeof lanes16);
     printf("%s %s %016llx\n", s == 4 ? "float32" : "float64", k->isa, (unsigned long long)hash);

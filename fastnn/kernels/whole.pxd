@@ -1,0 +1,9 @@
+from fastnn.kernels.plan cimport Move, Optimizer, PhaseKind, Plan, Space
+from fastnn.kernels.runtime cimport real
+
+cdef int step_phases(const Optimizer *optimizer, bint sums, PhaseKind *kind) noexcept
+cdef void whole_begin(PhaseKind kind, const Plan *plan, const Space *space, const Optimizer *optimizer, const Move *move, real *work,
+                      int thread) noexcept nogil
+cdef void whole_pass(PhaseKind kind, const Plan *plan, const Space *space, const Optimizer *optimizer, const Move *move, real *work,
+                     real *parameters, real *transposed, const real *h, Py_ssize_t rows, Py_ssize_t blocks, Py_ssize_t first,
+                     Py_ssize_t last, int thread) noexcept nogil
