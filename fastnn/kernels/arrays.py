@@ -2,6 +2,8 @@
 
 import numpy as np
 
+LOOK_ROWS = 1 << 12  # rows looked at in one go
+
 
 def as_matrix(array, name: str, dtype=None) -> np.ndarray:
     """A C-contiguous, aligned, native matrix of `array`: itself if it is one, else a copy.
@@ -64,3 +66,19 @@ def as_threads(num_threads) -> int:
             f"num_threads must be between 1 and 1024, or None for automatic, not {num_threads!r}"
         )
     return int(num_threads)
+
+
+def require_finite_rows(x, y, sample_weight, label=""):
+    """Raise ValueError naming the first row of these arrays that holds NaN or infinity, if one does."""
+    for name, array in (("x", x), ("y", y), ("sample_weight", sample_weight)):
+        if array is None:
+            continue
+        for first in range(0, len(array), LOOK_ROWS):
+            part = array[first : first + LOOK_ROWS]
+            finite = np.isfinite(part).reshape(len(part), -1).all(axis=1)
+            if not finite.all():
+                row = first + int(finite.argmin())
+                raise ValueError(
+                    f"{label}{name} contains NaN or infinity (first in row {row}); "
+                    "remove or replace such values first"
+                )

@@ -3,6 +3,8 @@ import weakref
 
 import numpy as np
 
+from fastnn.kernels.arrays import require_finite_rows
+
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -49,7 +51,6 @@ cdef double ON_A_CORE = 0.75    # share of the time for which a thread that is n
 cdef enum:
     BLOCKS_A_THREAD = 8        # from so many blocks of rows a thread on, gradients are summed by blocks
     PARTIALS_BYTES = 64 << 20  # and only while the blocks' gradients take no more
-    LOOK_ROWS = 1 << 12        # rows looked at in one go
     LOG_ROWS = 1 << 12         # epochs that the first record of the history has room for
     STEP_ADVANTAGE = 4         # a step pays for threads sooner than a lone call: the team is awake, and its pace is measured
     PUBLISHING_SHARE = 50      # within an epoch, publishing may take one in so many seconds
@@ -424,17 +425,10 @@ cdef class Training:
     cdef look_for_bad_data(self):
         # the one-thread path of tiny networks does not look at x before it trains, so a result that is not finite may come from there
         x, y, weight, validation = self.arrays
-        label = ""
         if self.run_state.validating:
-            (x, y, weight), label = validation, "validation "
-        for name, array in (("x", x), ("y", y), ("sample_weight", weight)):
-            if array is None:
-                continue
-            for first in range(0, len(array), LOOK_ROWS):
-                finite = np.isfinite(array[first:first + LOOK_ROWS]).reshape(min(LOOK_ROWS, len(array) - first), -1).all(axis=1)
-                if not finite.all():
-                    row = first + int(finite.argmin())
-                    raise ValueError(f"{label}{name} contains NaN or infinity (first in row {row}); remove or replace such values first")
+            require_finite_rows(*validation, "validation ")
+        else:
+            require_finite_rows(x, y, weight)
 
     def publish(self):
         """Make the parameters as they are now what everybody sees.
