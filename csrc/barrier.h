@@ -48,6 +48,25 @@ static inline size_t fnn_jobs_take(fnn_barrier *b)
     return atomic_fetch_add_explicit(&b->next, 1, memory_order_relaxed);
 }
 
+/* A thread's share of a phase's jobs: it takes them piece by piece, and so does who has finished a share of its own. Set between two
+   phases, which a barrier keeps apart. */
+typedef struct fnn_share {
+    _Alignas(64) atomic_size_t next;
+    size_t end;
+} fnn_share;
+
+static inline void fnn_share_set(fnn_share *s, size_t first, size_t end)
+{
+    atomic_store_explicit(&s->next, first, memory_order_relaxed);
+    s->end = end;
+}
+/* The first job of a piece; the share's end, or more, if there is none left. */
+static inline size_t fnn_share_take(fnn_share *s, size_t piece)
+{
+    size_t next = atomic_load_explicit(&s->next, memory_order_relaxed);
+    return next < s->end ? atomic_fetch_add_explicit(&s->next, piece, memory_order_relaxed) : next;
+}
+
 /* spins: before the first yield; 0 where threads exceed cores */
 static inline void fnn_barrier_wait(fnn_barrier *b, int team, int spins)
 {

@@ -196,3 +196,7 @@ cdef extern from "barrier.h" nogil:
     int fnn_flag_get(fnn_barrier *b)
     void fnn_jobs_reset(fnn_barrier *b)
     size_t fnn_jobs_take(fnn_barrier *b)
+    ctypedef struct fnn_share:
+        size_t end
+    void fnn_share_set(fnn_share *s, size_t first, size_t end)
+    size_t fnn_share_take(fnn_share *s, size_t piece)

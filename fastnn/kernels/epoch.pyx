@@ -1,12 +1,14 @@
 """The team: what every thread does in a native call of training.
 
 A step is copied, its phases are worked through with a barrier after each, and thread 0 decides the next (``schedule.pyx``). A step
-trains on a batch (rows, then tiles) or evaluates a round of validation rows.
+trains on a batch (rows, then tiles) or evaluates a round of validation rows. In the rows and the tiles phase a thread begins with a
+share of its own, so that what it needs stays in its cache, and then helps those that are slower: neighbours on a machine take time from
+one core or the other, and whoever does a strip or a tile, its bits are the same.
 """
 from cython.parallel cimport parallel, threadid
 from libc.stdint cimport uint64_t
 
-from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_barrier_wait, fnn_flag_get, fnn_flag_set, fnn_jobs_take
+from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_barrier_wait, fnn_flag_get, fnn_flag_set, fnn_jobs_take, fnn_share, fnn_share_take
 from fastnn.kernels.coupling cimport batch_moments, batch_slopes
 from fastnn.kernels.pieces cimport fill_coefficients
 from fastnn.kernels.plan cimport (
@@ -29,7 +31,7 @@ from fastnn.kernels.plan cimport (
 from fastnn.kernels.reduced cimport reduced_enter, reduced_leave, reduced_refresh_all
 from fastnn.kernels.rows cimport rows_pass
 from fastnn.kernels.runtime cimport clock, float_flush, float_restore, processor_clock, real
-from fastnn.kernels.schedule cimport ACTION_RETURN, ACTION_TRAIN, TINY_FUSED, TINY_NOT, Run, Step, decide, draw_ahead
+from fastnn.kernels.schedule cimport ACTION_RETURN, ACTION_TRAIN, TINY_FUSED, TINY_NOT, Run, Step, decide, draw_ahead, set_shares
 from fastnn.kernels.team cimport team_size
 from fastnn.kernels.threads cimport spins_for
 from fastnn.kernels.tiles cimport block_gradients, refresh_all, tile_cost, tiles_pass
@@ -41,6 +43,7 @@ cdef extern from "Python.h":
 
 cdef enum:
     TILES_A_LOOK = 16
+    PIECES = 16       # of a thread's tiles, about: the smaller, the less it waits for a slower one
 
 cdef double LOOK_SECONDS = 0.04  # between two looks for signals within one long step
 
@@ -67,22 +70,35 @@ cdef bint interrupted(Run *run, int thread, int phase) noexcept nogil:
 
 cdef void rows_share(Run *run, const Step *step, int phase, real *work, real *weights, real *transposed, int thread,
                      int team) noexcept nogil:
-    # this thread's rows, at most SUM_ROWS between two looks for signals
-    cdef bint train = step.action == ACTION_TRAIN
-    cdef const Source *source = &run.train if train else &run.validation
-    cdef Py_ssize_t first = share(step.rows, thread, team, COLUMN_ALIGN), last = share(step.rows, thread + 1, team, COLUMN_ALIGN), n, at
-    cdef Stretch way = run.stretch[phase] if train else whole_way(run.plan)
+    # strips of this thread's rows of a batch, then of those that others have not come to
+    cdef Py_ssize_t piece = min(<Py_ssize_t>SUM_ROWS, run.space.strip), first
+    cdef fnn_share *jobs
+    cdef int other
+    run.bad[thread] = 0
+    for other in range(team):
+        jobs = &run.share[phase * run.threads + (thread + other) % team]
+        while True:
+            first = <Py_ssize_t>fnn_share_take(jobs, piece)
+            if first >= <Py_ssize_t>jobs.end:
+                break
+            run.bad[thread] |= rows_pass(run.plan, run.space, run.objective, work, weights, transposed, &run.train, step.start + first,
+                                         first, min(piece, <Py_ssize_t>jobs.end - first), first, step.scale, True, &run.stretch[phase],
+                                         thread)
+            if first + piece < <Py_ssize_t>jobs.end and interrupted(run, thread, phase):
+                return
+
+
+cdef void validation_share(Run *run, const Step *step, real *work, real *weights, real *transposed, int thread, int team) noexcept nogil:
+    # this thread's rows of a round of validation, in its own rows of the workspace
+    cdef Py_ssize_t first = share(step.rows, thread, team, COLUMN_ALIGN), last = share(step.rows, thread + 1, team, COLUMN_ALIGN), n
+    cdef Stretch way = whole_way(run.plan)
     run.bad[thread] = 0
     while first < last:
-        n = min(<Py_ssize_t>SUM_ROWS, last - first)
-        # a training step keeps all its rows for the tiles; an evaluation works in the thread's own rows
-        at = first if train else thread * run.block
-        if not train:
-            n = min(n, run.block)
-        run.bad[thread] |= rows_pass(run.plan, run.space, run.objective, work, weights, transposed, source, step.start + first, at, n,
-                                     first, step.scale, train, &way, thread)
+        n = min(<Py_ssize_t>SUM_ROWS, run.block, last - first)
+        run.bad[thread] |= rows_pass(run.plan, run.space, run.objective, work, weights, transposed, &run.validation, step.start + first,
+                                     thread * run.block, n, first, step.scale, False, &way, thread)
         first += n
-        if first < last and interrupted(run, thread, phase):
+        if first < last and interrupted(run, thread, 0):
             return
 
 
@@ -106,24 +122,39 @@ cdef void blocks_share(Run *run, const Step *step, int phase, real *work, real *
             return
 
 
-cdef void tiles_share(Run *run, const Step *step, int phase, real *work, real *parameters, real *transposed, Py_ssize_t first,
-                      Py_ssize_t last, int thread) noexcept nogil:
-    # this thread's tiles, a few between two looks for signals
-    cdef PhaseKind kind = run.phase[phase]
-    cdef bint sums = kind == PHASE_SUMS_TILES or kind == PHASE_SUMS_GRADIENTS, whole = kind != PHASE_TILES and kind != PHASE_SUMS_TILES
+cdef void tiles_share(Run *run, const Step *step, int phase, real *work, real *parameters, real *transposed, int thread,
+                      int team) noexcept nogil:
+    # a few of this thread's tiles after the other, then of those that others have not come to
     cdef real h[2 * FNN_HYPER_MAX]
-    cdef Py_ssize_t blocks = (step.rows + SUM_ROWS - 1) // SUM_ROWS if sums else 0, n
+    cdef Py_ssize_t blocks = (step.rows + SUM_ROWS - 1) // SUM_ROWS if run.phase[phase] == PHASE_SUMS_TILES else 0, first
+    cdef Py_ssize_t piece = min(<Py_ssize_t>TILES_A_LOOK, 1 + run.plan.tiles // (PIECES * team))
+    cdef fnn_share *jobs
+    cdef int other
     fill_coefficients(&run.optimizer, step.h, h)
-    if whole:
-        whole_begin(kind, run.plan, run.space, &run.optimizer, &step.move, work, thread)
+    for other in range(team):
+        jobs = &run.share[phase * run.threads + (thread + other) % team]
+        while True:
+            first = <Py_ssize_t>fnn_share_take(jobs, piece)
+            if first >= <Py_ssize_t>jobs.end:
+                break
+            tiles_pass(run.plan, run.space, &run.optimizer, &step.move, work, parameters, transposed, h, step.rows, blocks, first,
+                       min(first + piece, <Py_ssize_t>jobs.end), thread)
+            if first + piece < <Py_ssize_t>jobs.end and interrupted(run, thread, phase):
+                return
+
+
+cdef void whole_share(Run *run, const Step *step, int phase, real *work, real *parameters, real *transposed, int thread) noexcept nogil:
+    # this thread's tiles in a phase that sees whole variables
+    cdef PhaseKind kind = run.phase[phase]
+    cdef real h[2 * FNN_HYPER_MAX]
+    cdef Py_ssize_t blocks = (step.rows + SUM_ROWS - 1) // SUM_ROWS if kind == PHASE_SUMS_GRADIENTS else 0, n
+    cdef Py_ssize_t first = run.tile_bound[thread], last = run.tile_bound[thread + 1]
+    fill_coefficients(&run.optimizer, step.h, h)
+    whole_begin(kind, run.plan, run.space, &run.optimizer, &step.move, work, thread)
     while first < last:
         n = min(<Py_ssize_t>TILES_A_LOOK, last - first)
-        if whole:
-            whole_pass(kind, run.plan, run.space, &run.optimizer, &step.move, work, parameters, transposed, h, step.rows, blocks, first,
-                       first + n, thread)
-        else:
-            tiles_pass(run.plan, run.space, &run.optimizer, &step.move, work, parameters, transposed, h, step.rows, blocks, first,
-                       first + n, thread)
+        whole_pass(kind, run.plan, run.space, &run.optimizer, &step.move, work, parameters, transposed, h, step.rows, blocks, first,
+                   first + n, thread)
         first += n
         if first < last and interrupted(run, thread, phase):
             return
@@ -140,16 +171,15 @@ cdef bint cut_short(Run *run, int phase, int team) noexcept nogil:
 cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept nogil:
     cdef real *work = <real *>run.work
     cdef real *transposed = work + run.space.transposed
-    cdef Py_ssize_t first, last
     cdef Step step
     cdef PhaseKind kind
     cdef int spins = spins_for(team), phase, phases
     cdef uint64_t state = float_flush()
     cdef double processor = processor_clock() if team > 1 else 0
     reduced_enter(run.plan)
-    tile_range(run.plan, thread, team, &first, &last)
     if thread == 0:
         run.team = team
+        bound_tiles(run.plan, team, run.tile_bound)
     while True:
         if thread == 0:
             decide(run)
@@ -173,8 +203,12 @@ cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept 
                 fnn_barrier_wait(&run.barrier, team, spins)
                 if cut_short(run, phase - 1, team):
                     break
-            kind = run.phase[phase] if step.action == ACTION_TRAIN else PHASE_ROWS
-            if kind == PHASE_ROWS:
+            if thread == 0 and phase + 1 < phases:
+                set_shares(run, phase + 1, step.rows)
+            kind = run.phase[phase]
+            if step.action != ACTION_TRAIN:
+                validation_share(run, &step, work, parameters, transposed, thread, team)
+            elif kind == PHASE_ROWS:
                 rows_share(run, &step, phase, work, parameters, transposed, thread, team)
             elif kind == PHASE_MOMENTS:
                 batch_moments(run.plan, work, parameters, step.rows, run.stretch[phase].first, thread, team)
@@ -182,8 +216,10 @@ cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept 
                 batch_slopes(run.plan, work, parameters, step.rows, run.stretch[phase].first, thread, team)
             elif kind == PHASE_ROWS_SUMS:
                 blocks_share(run, &step, phase, work, parameters, transposed, thread, team)
+            elif kind == PHASE_TILES or kind == PHASE_SUMS_TILES:
+                tiles_share(run, &step, phase, work, parameters, transposed, thread, team)
             else:
-                tiles_share(run, &step, phase, work, parameters, transposed, first, last, thread)
+                whole_share(run, &step, phase, work, parameters, transposed, thread)
         if phases == 1:
             fnn_barrier_wait(&run.barrier, team, spins)  # thread 0 reads all rows' values next
     reduced_leave(run.plan)
@@ -191,24 +227,23 @@ cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept 
     float_restore(state)
 
 
-cdef void tile_range(const Plan *plan, int thread, int team, Py_ssize_t *first, Py_ssize_t *last) noexcept nogil:
-    # tiles [first, last) (OUT) of one thread: a tile belongs to the thread in whose share of the total cost its middle lies
+cdef void bound_tiles(const Plan *plan, int team, Py_ssize_t *bound) noexcept nogil:
+    # bound (OUT: team + 1): a tile belongs to the thread in whose share of the total cost its middle lies
     cdef double total = 0, before = 0, cost
     cdef Py_ssize_t i
-    cdef int owner
-    first[0] = plan.tiles
-    last[0] = plan.tiles
+    cdef int owner = 0
     for i in range(plan.tiles):
         total += tile_cost(plan, i)
+    bound[0] = 0
     for i in range(plan.tiles):
         cost = tile_cost(plan, i)
-        owner = <int>((before + cost / 2) / total * team)
-        if owner >= thread and first[0] == plan.tiles:
-            first[0] = i
-        if owner > thread:
-            last[0] = i
-            break
+        while owner < <int>((before + cost / 2) / total * team):
+            owner += 1
+            bound[owner] = i
         before += cost
+    while owner < team:
+        owner += 1
+        bound[owner] = plan.tiles
 
 
 cdef void prepare(Run *run, real *parameters) noexcept nogil:

@@ -1,7 +1,7 @@
 # What a training call does next: the words between the thread that decides and the threads that work.
 from libc.stdint cimport int64_t, uint64_t
 
-from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_barrier, fnn_tiny
+from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_barrier, fnn_share, fnn_tiny
 from fastnn.kernels.plan cimport MAX_COLUMNS, MAX_PHASES, Move, Objective, Optimizer, PhaseKind, Plan, Source, Space, Stretch
 
 cdef enum Action:
@@ -71,6 +71,9 @@ cdef struct Run:
     int *bad                  # what each thread found not finite in its rows
     double *processor         # seconds that each thread had the processor in this call
     int team
+    int threads               # at most, of a team
+    Py_ssize_t *tile_bound    # thread t owns tiles [tile_bound[t], tile_bound[t + 1])
+    fnn_share *share          # (phases, threads): rows, or tiles, of a training step
     PhaseKind phase[MAX_PHASES]  # of a training step; an evaluation is one PHASE_ROWS
     Stretch stretch[MAX_PHASES]  # of rows phases; of PHASE_MOMENTS and PHASE_SLOPES: the operation's node is `first`
     int phases
@@ -114,6 +117,7 @@ cdef struct Run:
 cdef int set_stopping(Run *run, stopping) except -1
 cdef int set_reaching(Run *run, reaching) except -1
 cdef int decide(Run *run) noexcept nogil
+cdef void set_shares(Run *run, int phase, Py_ssize_t rows) noexcept nogil
 cdef void end_epoch(Run *run) noexcept nogil
 cdef bint starved(const Run *run) noexcept nogil
 cdef void draw_order(Run *run) noexcept nogil

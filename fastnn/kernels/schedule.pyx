@@ -7,9 +7,10 @@ from libc.math cimport INFINITY, isfinite
 from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
-from fastnn.kernels.csrc cimport FNN_FEW_ROWS, FNN_ORDERS, fnn_flag_get, fnn_jobs_reset
+from fastnn.kernels.csrc cimport FNN_FEW_ROWS, FNN_ORDERS, fnn_flag_get, fnn_jobs_reset, fnn_share, fnn_share_set
 from fastnn.kernels.evaluation cimport tree_sum
 from fastnn.kernels.optimizers cimport next_move
+from fastnn.kernels.plan cimport COLUMN_ALIGN, PHASE_ROWS, PHASE_SUMS_TILES, PHASE_TILES, share
 from fastnn.kernels.runtime cimport clock
 from fastnn.kernels.schedule cimport (
     ACTION_EVALUATE,
@@ -225,6 +226,17 @@ cdef bint starved(const Run *run) noexcept nogil:
     return run.stream and run.position == run.train.rows
 
 
+cdef void set_shares(Run *run, int phase, Py_ssize_t rows) noexcept nogil:
+    """What each thread does first in a phase of a training step on so many rows; while the phase before runs, or a step before that."""
+    cdef fnn_share *s = run.share + phase * run.threads
+    cdef int t
+    for t in range(run.team):
+        if run.phase[phase] == PHASE_ROWS:
+            fnn_share_set(s + t, share(rows, t, run.team, COLUMN_ALIGN), share(rows, t + 1, run.team, COLUMN_ALIGN))
+        elif run.phase[phase] == PHASE_TILES or run.phase[phase] == PHASE_SUMS_TILES:
+            fnn_share_set(s + t, run.tile_bound[t], run.tile_bound[t + 1])
+
+
 cdef int decide(Run *run) noexcept nogil:
     """Account for the step done, and set ``run.next``."""
     if fnn_flag_get(&run.barrier):  # interrupted in the middle of a step
@@ -275,5 +287,6 @@ cdef int decide(Run *run) noexcept nogil:
         else:
             run.next.scale = 1.0 / <double>run.next.rows
             next_move(&run.optimizer, run.iterations, run.next.h, &run.next.move)
+            set_shares(run, 0, run.next.rows)
     run.pending = True
     return 0

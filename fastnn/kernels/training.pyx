@@ -8,7 +8,7 @@ from fastnn.kernels.arrays import require_finite_rows
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from fastnn.kernels.csrc cimport FNN_FEW_ROWS, FNN_ORDERS, fnn_barrier_init, fnn_kernels
+from fastnn.kernels.csrc cimport FNN_FEW_ROWS, FNN_ORDERS, fnn_barrier_init, fnn_kernels, fnn_share
 from fastnn.kernels.epoch cimport prepare, run_team
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.network cimport Network, State
@@ -112,6 +112,7 @@ cdef class Training:
     cdef object arrays
     cdef Rates rates           # the schedule of learning rates that the run reads
     cdef Arena order
+    cdef Arena shares          # of each phase of a step, for each thread
     cdef Arena best_parameters
     cdef int[::1] bad
     cdef double[::1] processor
@@ -210,6 +211,10 @@ cdef class Training:
         run.plan = &self.space.plan
         run.space = &self.space.space
         run.work = self.space.arena.base
+        run.threads = threads
+        self.shares = Arena(threads * run.phases * sizeof(fnn_share) + (threads + 1) * sizeof(Py_ssize_t))
+        run.share = <fnn_share *>self.shares.base
+        run.tile_bound = <Py_ssize_t *>(run.share + threads * run.phases)
         return 0
 
     cdef int refresh(self) except -1:
