@@ -23,7 +23,6 @@ from fastnn.kernels.plan cimport (
     SUM_ROWS,
     PhaseKind,
     Plan,
-    Source,
     Stretch,
     share,
     whole_way,

@@ -8,19 +8,13 @@ from fastnn.kernels.arrays import require_finite_rows
 from libc.stdint cimport INT64_MAX, int64_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from fastnn.kernels.csrc cimport FNN_FEW_ROWS, FNN_ORDERS, fnn_barrier_init, fnn_kernels, fnn_share
+from fastnn.kernels.csrc cimport FNN_FEW_ROWS, FNN_ORDERS, fnn_barrier_init, fnn_kernels
 from fastnn.kernels.epoch cimport prepare, run_team
+from fastnn.kernels.layout cimport Layout, lay_out
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.network cimport Network, State
 from fastnn.kernels.pace cimport Pace, choose, record, slice_seconds, start_pace
-from fastnn.kernels.plan cimport (
-    COLUMN_ALIGN,
-    PHASE_ROWS_SUMS,
-    SUM_ROWS,
-    Source,
-    round_up,
-)
-from fastnn.kernels.planning cimport rows_phases
+from fastnn.kernels.plan cimport Source
 from fastnn.kernels.rates cimport Rates
 from fastnn.kernels.runtime cimport clock
 from fastnn.kernels.schedule cimport (
@@ -39,9 +33,6 @@ from fastnn.kernels.schedule cimport (
     start_call,
 )
 from fastnn.kernels.threads cimport threads_are_set, threads_for
-from fastnn.kernels.tiny cimport tiny_kind
-from fastnn.kernels.whole cimport step_phases
-from fastnn.kernels.workspace cimport Workspace
 
 cdef extern from "Python.h":
     int raise_signals "PyErr_CheckSignals"() except -1
@@ -49,8 +40,6 @@ cdef extern from "Python.h":
 cdef double ON_A_CORE = 0.75    # share of the time for which a thread that is not held up has the processor
 
 cdef enum:
-    BLOCKS_A_THREAD = 8        # from so many blocks of rows a thread on, gradients are summed by blocks
-    PARTIALS_BYTES = 64 << 20  # and only while the blocks' gradients take no more
     LOG_ROWS = 1 << 12         # epochs that the first record of the history has room for
     STEP_ADVANTAGE = 4         # a step pays for threads sooner than a lone call: the team is awake, and its pace is measured
     PUBLISHING_SHARE = 50      # within an epoch, publishing may take one in so many seconds
@@ -101,7 +90,7 @@ cdef class Training:
     """
     cdef object __weakref__
     cdef Network network
-    cdef Workspace space
+    cdef Layout layout
     cdef State state
     cdef Run run_state
     cdef Pace pace
@@ -112,7 +101,6 @@ cdef class Training:
     cdef object arrays
     cdef Rates rates           # the schedule of learning rates that the run reads
     cdef Arena order
-    cdef Arena shares          # of each phase of a step, for each thread
     cdef Arena best_parameters
     cdef int[::1] bad
     cdef double[::1] processor
@@ -148,7 +136,7 @@ cdef class Training:
         threads = threads_for(network.plan.training_operations * run.batch * STEP_ADVANTAGE, (run.batch + 15) // 16, num_threads)
         run.stream = stream
         run.epoch_steps = epoch_steps
-        self.lay_out(threads)
+        self.layout = lay_out(run, network, threads)
         self.state = network.copy_state(network.state)
         self.version = network.version
         columns = network.objective.columns * (2 if validation is not None else 1)
@@ -186,37 +174,6 @@ cdef class Training:
         network.training = weakref.ref(self)
         self.refresh()
 
-    cdef int lay_out(self, int threads) except -1:
-        # the workspace of steps of `run.batch` rows on so many threads
-        cdef Run *run = &self.run_state
-        cdef Network network = self.network
-        cdef Py_ssize_t blocks = 0, capacity
-        cdef bint sums = False
-        if run.batch > SUM_ROWS and network.plan.coupled == 0:
-            blocks = (run.batch + SUM_ROWS - 1) // SUM_ROWS
-            sums = blocks >= BLOCKS_A_THREAD * threads and blocks * network.plan.parameters * network.itemsize <= PARTIALS_BYTES
-        run.phases = rows_phases(&network.plan, run.phase, run.stretch)
-        if sums:
-            run.phase[0] = PHASE_ROWS_SUMS
-        run.gathered = run.phases + 1
-        run.phases += step_phases(&network.optimizer, sums, &run.phase[run.phases])
-        run.block = 0
-        if run.validation.rows > 0:
-            run.block = min(<Py_ssize_t>SUM_ROWS, round_up((run.validation.rows + threads - 1) // threads, COLUMN_ALIGN))
-        if sums:
-            run.block = SUM_ROWS
-        capacity = max(threads * run.block, 0 if sums else run.batch)
-        self.space = network.workspace(capacity, threads, max(run.batch, threads * run.block), blocks if sums else 1, True)
-        run.tiny = tiny_kind(&self.space.plan, &self.space.space, &network.optimizer, run.batch)
-        run.plan = &self.space.plan
-        run.space = &self.space.space
-        run.work = self.space.arena.base
-        run.threads = threads
-        self.shares = Arena(threads * run.phases * sizeof(fnn_share) + (threads + 1) * sizeof(Py_ssize_t))
-        run.share = <fnn_share *>self.shares.base
-        run.tile_bound = <Py_ssize_t *>(run.share + threads * run.phases)
-        return 0
-
     cdef int refresh(self) except -1:
         # the transposed copies of the weights
         cdef Run *run = &self.run_state
@@ -252,7 +209,7 @@ cdef class Training:
         self.looked = False
         if run.train.rows > run.batch:
             run.batch = run.train.rows
-            self.lay_out(<int>self.bad.shape[0])
+            self.layout = lay_out(run, self.network, run.threads)
             self.refresh()
 
     def end_epoch(self):
