@@ -101,7 +101,7 @@ class Engine:
         if before is not None and before is not optimizer:
             before.park(self)
         self.net.compile(
-            spec.loss,
+            spec.specification,
             spec.from_logits,
             optimizer.native,
             optimizer.native_hypers(),

@@ -243,9 +243,7 @@ cdef class Network:
             raise ValueError(f"precision={precision!r} with dtype {self.dtype}: expected None, {self.dtype!r}, or 'bfloat16' with float32")
         cdef Optimizer made = make_optimizer(optimizer, hyper, self.itemsize)
         cdef Objective objective
-        make_objective(&objective, loss, from_logits, metrics, self.plan.output.activation)
-        if objective.targets < 0:
-            objective.targets = self.plan.outputs
+        make_objective(&objective, loss, from_logits, metrics, self.plan.output.activation, self.plan.outputs)
         keep = (keep_optimizer and self.compiled is not None and before.kind == made.kind and before.averages == made.averages
                 and (before.accumulated > 0) == (made.accumulated > 0))
         ask_decay(&self.plan, decay)
