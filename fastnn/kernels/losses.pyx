@@ -137,7 +137,7 @@ cdef void loss_on_array(const Term *term, const real[:, ::1] y, const real[:, ::
             k.transpose(m, units, &a[r, 0], units, columns, COLUMN_ALIGN)
             k.transpose(m, targets, &y[r, 0], targets, columns + size, COLUMN_ALIGN)
             k.loss[term.index](m, units, columns, COLUMN_ALIGN, columns + size, COLUMN_ALIGN, NULL, 1.0 / <double>n,
-                           columns + 2 * size if gradient else NULL, COLUMN_ALIGN, columns + 3 * size, term.p)
+                               columns + 2 * size if gradient else NULL, COLUMN_ALIGN, columns + 3 * size, term.p)
             for i in range(m):
                 rows[r + i] = columns[3 * size + i]
             if gradient:
