@@ -32,6 +32,7 @@ from fastnn.frames import column_names, require_names
 from fastnn.history import History
 from fastnn.inference import Predictor
 from fastnn.layers.layer import KerasTensor
+from fastnn.loops import Loops
 from fastnn.range_test import RangeTest, find_learning_rate
 from fastnn.stack import Stack
 from fastnn.summary import summary
@@ -40,7 +41,7 @@ from fastnn.training_loop import BATCH_SIZE, Data, Fit, settings, steps as check
 __all__ = ["Model", "Sequential", "clone_model", "model_from_json"]
 
 
-class Model(Stack):
+class Model(Loops, Stack):
     """Base class of the models; of itself it cannot be made, since graphs of layers are not supported."""
 
     def __new__(cls, *args, **kwargs):
@@ -491,10 +492,10 @@ class Sequential(Model):
         return Predictor(self._ready(columns).net, batch_size, precision)
 
     def __call__(self, x: Any, training: bool | None = None, mask: None = None) -> np.ndarray:
-        """Return the model's outputs for rows ``x``, as `predict` does."""
+        """Return the model's outputs for rows ``x``, as `predict` does; ``training=True``: as `forward`."""
         if isinstance(x, KerasTensor):
             raise NotImplementedError("Functional graphs of layers are not supported: use Sequential([...]).")
-        return self.predict_on_batch(x)
+        return self.forward(x) if training else self.predict_on_batch(x)
 
     def find_learning_rate(
         self,

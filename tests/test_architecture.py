@@ -30,7 +30,8 @@ FLOORS = [
     "batch_loop judging range_test",
     "training_loop",
     "watch",
-    "stack compiling engine callbacks inference cloning suspects",
+    "stack compiling callbacks inference cloning suspects loops",
+    "engine gradient_statistics",
     "history hooks progress summary plotting",
     "layers losses metrics optimizers activations initializers regularizers constraints",
     "data config utils registry names seeds variables errors batches frames class_weights saving vocabulary "
