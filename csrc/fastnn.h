@@ -37,8 +37,8 @@ enum fnn_loss {
 #undef FUSED
     FNN_LOSSES
 };
-/* What a loss takes as targets: as many as the output has units, or one class number a row. */
-enum fnn_targets { FNN_TARGETS_UNITS, FNN_TARGETS_CLASS };
+/* What a loss takes as targets: as many as the output has units, one class number a row, or one for each p[0] units. */
+enum fnn_targets { FNN_TARGETS_UNITS, FNN_TARGETS_CLASS, FNN_TARGETS_REPEATED };
 
 enum fnn_metric {
 #define METRIC(name, targets, parameters) FNN_METRIC_##name,
@@ -54,7 +54,8 @@ enum fnn_optimizer {
     FNN_OPTIMIZERS
 };
 
-/* What a loss or a metric can be given beside its arrays; a pointer to its parameters points at so many. Of defaults there are few. */
+/* What a loss or a metric can be given beside its arrays, at most; there are few defaults, and a pointer to parameters points at as many
+   numbers as that at least. */
 #define FNN_TERM_PARAMETERS_MAX 128
 #define FNN_DEFAULTS_MAX 8
 
@@ -65,7 +66,8 @@ typedef struct fnn_operation {
     int rowwise;    /* works on whole rows, so its arguments are columns */
     int fused_from; /* fused losses: the loss that it replaces, else -1 */
     int fused_with; /* fused losses: the activation that it absorbs, else -1 */
-    int parameters; /* losses, metrics: how many; -n: n or more (fused losses have those of the loss) */
+    int parameters; /* losses, metrics: how many; -n: n or more, behind the number of units that the last ones are for in turn (fused
+                       losses have those of the loss) */
     double defaults[FNN_DEFAULTS_MAX];
 } fnn_operation;
 extern const fnn_operation fnn_activation_table[FNN_ACTIVATIONS];
@@ -82,9 +84,9 @@ extern const fnn_operation fnn_optimizer_table[FNN_OPTIMIZERS];
 
 /* What a tile does with its sums: relu and its derivative cost nothing while they are still in registers. */
 enum fnn_finish {
-    FNN_STORE,     /* c = sum */
-    FNN_ADD,       /* c = c + sum */
-    FNN_RELU,      /* c = max(0, sum) */
+    FNN_STORE, /* c = sum */
+    FNN_ADD, /* c = c + sum */
+    FNN_RELU, /* c = max(0, sum) */
     FNN_RELU_SLOPE /* c = sum where other > 0, else 0 */
 };
 
@@ -139,12 +141,12 @@ typedef void fnn_clip_and_decay(size_t n, void *g, void *w, const void *h);
    of few units. */
 typedef struct fnn_tiny {
     size_t inputs, units, vectors; /* of the first layer */
-    size_t first;                  /* place of its weights: (inputs, vectors * lanes), then the bias */
+    size_t first; /* place of its weights: (inputs, vectors * lanes), then the bias */
     size_t lda, ldd;
     int relu, first_bias;
     fnn_activation_forward *forward; /* elementwise; NULL where `relu`, or none */
-    const double *p;                 /* its parameters */
-    void *a, *d;                     /* its output and deltas, row-major */
+    const double *p; /* its parameters */
+    void *a, *d; /* its output and deltas, row-major */
     void *kept; /* its pre-activations, as `a`, where the derivative reads them; else NULL */
     void *gradients; /* as a parameter buffer */
     fnn_activation_backward *backward;
@@ -158,7 +160,7 @@ typedef struct fnn_tiny {
     fnn_loss_rows *loss, *metric_loss[FNN_TINY_COLUMNS]; /* of column c > 0: one of the two */
     fnn_metric_rows *metric[FNN_TINY_COLUMNS];
     const double *term_p[FNN_TINY_COLUMNS]; /* parameters of each column's */
-    fnn_clip_and_decay *clip_and_decay;     /* NULL: not asked for */
+    fnn_clip_and_decay *clip_and_decay; /* NULL: not asked for */
     fnn_optimizer_step *optimizer;
     void *z, *y, *weight, *delta, *values; /* columns */
 } fnn_tiny;
@@ -246,7 +248,7 @@ typedef struct fnn_kernels {
     /* by rows and words; NULL in float64, and where registers do not suffice */
     fnn_words *words[FNN_WORDS_ROWS_MAX + 1][FNN_WORDS_MAX + 1];
     fnn_pairwise *add_rows, *multiply_rows;
-    fnn_pairwise *prelu_forward;  /* x where x > 0, else y * x; y: one row, ldy 0 */
+    fnn_pairwise *prelu_forward; /* x where x > 0, else y * x; y: one row, ldy 0 */
     fnn_pairwise *negative_part; /* min(0, x), whatever y */
     void (*prelu_backward)(size_t rows, size_t n, const void *x, size_t ldx, const void *alpha, const void *d,
                            size_t ldd, void *out, size_t ldo);

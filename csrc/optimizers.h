@@ -1,13 +1,5 @@
 /* One optimizer step on a run of packed weights: one loop for each line of optimizers.def. */
 
-#ifndef FASTNN_OPTIMIZER_CONSTANTS
-#define FASTNN_OPTIMIZER_CONSTANTS
-#define f32_SMALLEST 1.17549435082e-38f /* normal number */
-#define f64_SMALLEST 2.2250738585072014e-308
-#define f32_EXP_SAFE 88.0f /* up to it, e^x stays below infinity with room to spare */
-#define f64_EXP_SAFE 709.0
-#endif
-
 /* keep * s + add * g^2 */
 INLINE vec P(average_square)(vec s, vec g, vec keep, vec add)
 {
@@ -17,16 +9,6 @@ INLINE vec P(over_root)(vec n, vec x) { return v_div(n, v_sqrt(x)); }
 /* Rounding makes the difference negative where gradients hardly change; NaN stays. */
 INLINE vec P(variance)(vec square, vec mean) { return v_max(v_zero(), v_fnma(mean, mean, square)); }
 INLINE vec P(sign_or_nan)(vec x) { return v_select(v_eq(x, x), v_sign(x), x); }
-
-/* x^p for x, p >= 0 as e^(p log x); 0^0 = 1. Relative error: |p log x| + 2 roundings; beyond e^EXP_SAFE it stays there. */
-INLINE vec P(power)(vec x, vec p)
-{
-    vec low = v_set1(P(EXP_LOW)), smallest = v_set1(P(SMALLEST)), scale;
-    vec z = v_mul(p, v_log(v_max(smallest, x)));
-    vec q = P(expm1_parts)(v_max(low, v_min(v_set1(P(EXP_SAFE)), z)), &scale);
-    vec found = v_select(v_lt(z, low), v_zero(), v_fma(scale, q, scale));
-    return v_select(v_lt(x, smallest), v_select(v_eq(p, v_zero()), ONE, v_zero()), found);
-}
 
 /* McMahan et al., "Ad click prediction: a view from the trenches" (2013), algorithm 1, with Keras's shrinkage. before, after: the
    sums of squares to the power -learning_rate_power; inverse: 1 / learning rate; l2: twice the strength. Returns the new weights. */

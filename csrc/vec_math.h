@@ -16,6 +16,10 @@
 #define f64_EXP_LOW -708.3964185322641
 #define f32_EXP_HIGH 89.0f /* above it, e^x is infinite */
 #define f64_EXP_HIGH 709.9
+#define f32_EXP_SAFE 88.0f /* up to it, e^x stays below infinity with room to spare */
+#define f64_EXP_SAFE 709.0
+#define f32_SMALLEST 1.17549435082e-38f /* normal number */
+#define f64_SMALLEST 2.2250738585072014e-308
 #define f32_TANH_ONE 10.0f /* from here on tanh rounds to 1 */
 #define f64_TANH_ONE 20.0
 #define f32_SQRT_HALF_BITS 0x3f3504f3
@@ -212,6 +216,16 @@ INLINE vec v_normal(vec x, vec *density)
     vec d = v_add(u, c), grown = v_sub(d, u), rest = v_add(v_sub(u, v_sub(d, grown)), v_sub(c, grown));
     vec tail = P(quotient)(v_mul(e, h), d, rest);
     return v_select(v_lt(x, v_zero()), tail, v_sub(ONE, tail));
+}
+
+/* x^p for x, p >= 0 as e^(p log x); 0^0 = 1. Relative error: |p log x| + 2 roundings; beyond e^EXP_SAFE it stays there. */
+INLINE vec P(power)(vec x, vec p)
+{
+    vec low = v_set1(P(EXP_LOW)), smallest = v_set1(P(SMALLEST)), scale;
+    vec z = v_mul(p, v_log(v_max(smallest, x)));
+    vec q = P(expm1_parts)(v_max(low, v_min(v_set1(P(EXP_SAFE)), z)), &scale);
+    vec found = v_select(v_lt(z, low), v_zero(), v_fma(scale, q, scale));
+    return v_select(v_lt(x, smallest), v_select(v_eq(p, v_zero()), ONE, v_zero()), found);
 }
 
 /* 1 / (sqrt(v) + epsilon) */

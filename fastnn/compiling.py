@@ -1,21 +1,28 @@
 """What ``model.compile`` was told, and what of it the compiled network needs."""
 
+import functools
 from typing import Any, NamedTuple
 
 from fastnn import losses, metrics, optimizers
 from fastnn.losses.classes import Loss
-from fastnn.metrics.classes import MeanMetric
+from fastnn.losses.resolving import Resolved, resolve, shape_of_targets
+from fastnn.metrics.classes import MeanMetric, Metric
+from fastnn.metrics.of_losses import loss_metric
 from fastnn.optimizers import Optimizer
 
 
 class Native(NamedTuple):
     """What ``Network.compile`` takes, and the names of what it then reports."""
 
-    loss: str
+    loss: str  # its name
     from_logits: bool
-    metrics: tuple[str, ...]
+    metrics: tuple[Any, ...]  # each a name, or a name and its parameters
+    objects: tuple[Metric, ...]
     keys: tuple[str, ...]  # "loss", then one for each metric
-    kind: str  # of targets: "units" or "class"
+    kind: str  # of targets: "units", "class" or "repeated"
+    resolved: Resolved
+    specification: Any  # of the loss: its compiled name, with parameters if there are any
+    targets: int  # columns of y
 
 
 class Compiled:
@@ -52,7 +59,7 @@ class Compiled:
                 f"{precision!r}."
             )
         self.precision = precision
-        self._loss = _resolve_loss(loss)
+        self._loss = resolve(loss)
         self._metrics = _metric_list(metrics)
         self.native: Native | None = None
 
@@ -60,25 +67,47 @@ class Compiled:
         """Fill in what depends on the number of outputs of the last layer, which ``owner`` names."""
         if self._loss is None:
             raise ValueError("There is no loss to train for: compile the model with loss=.")
-        name, from_logits = self._loss
-        kind = losses.TABLE[name].targets
-        if name == "categorical_crossentropy" and units == 1:
+        loss = self._loss
+        _refuse(loss)
+        name, kind = loss.name, loss.declaration.targets
+        if name in ("categorical_crossentropy", "categorical_focal_crossentropy") and units == 1:
             raise ValueError(
-                f"categorical_crossentropy needs an output for each class, but {owner} has 1 unit; for yes "
+                f"{name} needs an output for each class, but {owner} has 1 unit; for yes "
                 "or no use 'binary_crossentropy'."
             )
-        found, keys = [], ["loss"]
+        found: list[Any] = []
+        objects: list[Metric] = []
+        keys = ["loss"]
         for key, metric in self._metrics:
             native = metric or _accuracy(units, kind)
-            if metrics.TABLE[native].targets != kind and units > 1:
-                wants = {"class": "class numbers", "units": f"{units} targets a row"}
+            if isinstance(native, Resolved):
+                label, wanted = native.name, native.shape_of_targets(units)
+            else:
+                label, wanted = native, shape_of_targets(metrics.TABLE[native].targets, units)
+            if wanted != loss.shape_of_targets(units) and units > 1:
                 raise ValueError(
-                    f"metrics: {key!r} ({native}) takes {wants[metrics.TABLE[native].targets]}, but the "
-                    f"loss {name} takes {wants[kind]}."
+                    f"metrics: {key!r} ({label}) takes {wanted}, but the loss {name} takes "
+                    f"{loss.shape_of_targets(units)}."
                 )
-            found.append(native)
             keys.append(_unused(key, keys))
-        self.native = Native(name, from_logits, tuple(found), tuple(keys), kind)
+            if isinstance(native, Resolved):
+                found.append(native.metric(units))
+                objects.append(loss_metric(native.declaration.function, native.arguments, keys[-1]))
+                continue
+            found.append(native)
+            objects.append(metrics.get(native))
+            objects[-1].name = keys[-1]
+        self.native = Native(
+            name,
+            loss.from_logits,
+            tuple(found),
+            tuple(objects),
+            tuple(keys),
+            str(kind),
+            loss,
+            loss.specification(units),
+            loss.columns(units),
+        )
         return self.native
 
     def require_precision(self, dtype: str) -> None:
@@ -113,42 +142,23 @@ class Compiled:
         }
 
 
-def _resolve_loss(loss: Any) -> tuple[str, bool] | None:
-    """Return (name of the compiled loss, from_logits)."""
-    if isinstance(loss, list | tuple) and len(loss) == 1:
-        loss = loss[0]
-    if isinstance(loss, list | tuple) or (isinstance(loss, dict) and "class_name" not in loss):
-        raise NotImplementedError(f"loss={loss!r}: models here have one output, so give one loss.")
-    found = losses.get(loss)
-    if found is None:
-        return None
-    if not isinstance(found, Loss):
-        name = getattr(found, "__name__", "")
-        if name in losses.TABLE and losses.TABLE[name].function is found:
-            return name, False
-        raise NotImplementedError(
-            f"loss={found!r}: losses of your own are not supported yet; use one of {losses.LOSSES.listed()}."
-        )
-    function = getattr(type(found), "function", None)
-    name = getattr(function, "__name__", "")
-    if (
-        name not in losses.TABLE
-        or losses.TABLE[name].function is not function
-        or type(found).call is not Loss.call
-    ):
-        raise NotImplementedError(f"loss={found!r}: losses of your own are not supported yet.")
-    if found.reduction not in ("sum_over_batch_size", "mean"):
-        raise NotImplementedError(
-            f"loss {found.name!r}: reduction={found.reduction!r} is not supported in training yet."
-        )
-    options = found.options()
-    from_logits = options.pop("from_logits", False)
-    _defaults_only(found, options)
-    return name, bool(from_logits)
+def _refuse(loss: Resolved) -> None:
+    """Raise for what is not trained with yet."""
+    what = ""
+    if loss.own is not None:
+        what = "a loss of your own"
+    elif loss.together:
+        what = "axis=None"
+    elif loss.ignored is not None:
+        what = f"ignore_class={loss.ignored}"
+    elif loss.reduction not in ("sum_over_batch_size", "mean"):
+        what = f"reduction={loss.reduction!r}"
+    if what:
+        raise NotImplementedError(f"loss {loss.name!r}: {what} is not supported in training yet.")
 
 
 # What options of losses and metrics must be for the compiled ones to compute the same.
-_DEFAULTS = {"label_smoothing": 0, "axis": -1, "ignore_class": None, "threshold": 0.5, "from_logits": False}
+_DEFAULTS = {"threshold": 0.5}
 
 
 def _defaults_only(thing: Any, options: dict[str, Any]) -> None:
@@ -160,8 +170,8 @@ def _defaults_only(thing: Any, options: dict[str, Any]) -> None:
             )
 
 
-def _metric_list(given: Any) -> list[tuple[str, str]]:
-    """Return (key, name of the compiled metric, or "" where that depends on the output) for each metric."""
+def _metric_list(given: Any) -> list[tuple[str, Any]]:
+    """Return (key, compiled metric) for each: its name, or a loss, or "" where that depends on the output."""
     if not given:
         return []
     if isinstance(given, dict) or not isinstance(given, list | tuple):
@@ -172,13 +182,15 @@ def _metric_list(given: Any) -> list[tuple[str, str]]:
     return [_metric(m) for m in flat]
 
 
-def _metric(given: Any) -> tuple[str, str]:
+def _metric(given: Any) -> tuple[str, Any]:
     if isinstance(given, str) and given.lower() in ("accuracy", "acc"):
         return given, ""
-    if isinstance(given, Loss):  # a loss serves as a metric
-        name, from_logits = _resolve_loss(given) or ("", False)
-        _defaults_only(given, {"from_logits": from_logits})
-        return given.name, name
+    if isinstance(given, Loss):
+        return given.name, _loss_metric(given, given.name)
+    if isinstance(given, str) and given in losses.LOSSES and given not in metrics.METRICS:
+        return given, _loss_metric(given, given)
+    if isinstance(given, functools.partial):
+        return str(getattr(given.func, "__name__", "")), _loss_metric(given, repr(given))
     found = metrics.get(given, "metrics")
     function = type(found).function if isinstance(found, MeanMetric) else found
     name = str(getattr(function, "__name__", ""))
@@ -187,10 +199,28 @@ def _metric(given: Any) -> tuple[str, str]:
             f"metrics: {given!r}: metrics of your own are not supported yet; use one of accuracy, "
             f"{metrics.METRICS.listed()}."
         )
+    key = given if isinstance(given, str) else getattr(found, "name", name)
+    if name in losses.TABLE:
+        options = found.options() if isinstance(found, MeanMetric) else {}
+        return key, _loss_metric(functools.partial(function, **options), key)
     if isinstance(found, MeanMetric):
         _defaults_only(found, found.options())
-    key = given if isinstance(given, str) else getattr(found, "name", name)
     return key, name
+
+
+def _loss_metric(loss: Any, label: str) -> Resolved:
+    """Return a loss that serves as a metric: its mean over the rows."""
+    found = resolve(loss)
+    if found is None or found.own is not None or found.together or found.ignored is not None:
+        raise NotImplementedError(
+            f"metrics: {label!r} is no mean over rows, or of your own; evaluate it on model.predict(x)."
+        )
+    if found.reduction not in ("sum_over_batch_size", "mean"):
+        raise NotImplementedError(
+            f"metrics: {label!r}: reduction={found.reduction!r}: a loss serves as a metric by its mean over "
+            "the rows; leave it at its default."
+        )
+    return found
 
 
 def _accuracy(units: int, kind: str) -> str:

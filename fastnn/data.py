@@ -74,18 +74,28 @@ def flattened(x: Any, argument: str, shape: tuple[int | None, ...]) -> np.ndarra
 
 
 def targets(
-    y: Any, argument: str, dtype: np.dtype, units: int, kind: str, loss: str, layer: Any
+    y: Any,
+    argument: str,
+    dtype: np.dtype,
+    units: int,
+    kind: str,
+    loss: str,
+    layer: Any,
+    columns: int | None = None,
+    ignored: int | None = None,
 ) -> np.ndarray:
-    """Return targets as an (N, units) array; for ``kind="class"`` as (N, 1) checked class numbers.
+    """Return targets as an (N, columns) array; for ``kind="class"`` as (N, 1) checked class numbers.
 
-    ``layer``, the last one, and ``loss`` are for messages.
+    By default there are as many columns as units. ``ignored`` is a class number that need not be one of the
+    classes. ``layer``, the last one, and ``loss`` are for messages.
     """
+    columns = units if columns is None else columns
     if (
-        kind == "units"
+        kind != "class"
         and type(y) is np.ndarray
         and y.ndim == 2
         and y.dtype == dtype
-        and y.shape[1] == units
+        and y.shape[1] == columns
         and len(y)
     ):
         flags = y.flags
@@ -93,16 +103,15 @@ def targets(
             return y
     a = array(y, argument)
     if kind == "class":
-        return _classes(a, argument, dtype, units, loss, layer)
+        return _classes(a, argument, dtype, units, loss, layer, ignored)
     owner = f"layer {layer.name!r}"
-    if a.ndim == 1 and units == 1:
+    if a.ndim == 1 and columns == 1:
         a = a.reshape(-1, 1)
-    if a.ndim != 2 or a.shape[1] != units:
-        expected = (
-            f"(rows,) or (rows, 1), since {owner} has 1 unit"
-            if units == 1
-            else f"(rows, {units}), since {owner} has {units} units"
-        )
+    if a.ndim != 2 or a.shape[1] != columns:
+        since = f"since {owner} has {units} unit{'' if units == 1 else 's'}"
+        if columns != units:
+            since += f", and {loss} takes {columns} target{'' if columns == 1 else 's'} for them"
+        expected = f"(rows,) or (rows, 1), {since}" if columns == 1 else f"(rows, {columns}), {since}"
         hint = ""
         if units > 1 and (a.ndim == 1 or a.shape[1:] == (1,)) and loss == "categorical_crossentropy":
             hint = " Class numbers go with 'sparse_categorical_crossentropy', or utils.to_categorical(y)."
@@ -111,7 +120,9 @@ def targets(
     return contiguous(a, dtype)
 
 
-def _classes(a: np.ndarray, argument: str, dtype: np.dtype, units: int, loss: str, layer: Any) -> np.ndarray:
+def _classes(
+    a: np.ndarray, argument: str, dtype: np.dtype, units: int, loss: str, layer: Any, ignored: int | None
+) -> np.ndarray:
     owner = f"layer {layer.name!r}"
     if a.ndim == 2 and a.shape[1] == 1:
         a = a[:, 0]
@@ -131,9 +142,10 @@ def _classes(a: np.ndarray, argument: str, dtype: np.dtype, units: int, loss: st
                 f"{argument}[{i}] is {a[i].item()!r}, but {loss} takes whole numbers from 0 to {units - 1}."
             )
     if a.dtype.kind != "b":
-        low, high = a.min(), a.max()
+        counted = a if ignored is None else a[a != ignored]
+        low, high = (counted.min(), counted.max()) if counted.size else (0, 0)
         if low < 0 or high >= units:
-            i = int(np.flatnonzero((a < 0) | (a >= units))[0])
+            i = int(np.flatnonzero(((a < 0) | (a >= units)) & (a != ignored))[0])
             raise ValueError(
                 f"{argument}[{i}] is class {a[i].item()!r}, but {owner} has {units} units: classes are "
                 f"numbered from 0 to {units - 1}."
@@ -194,14 +206,24 @@ def require_finite(a: np.ndarray | None, argument: str) -> None:
         )
 
 
-def warn_outside_unit_interval(y: np.ndarray, argument: str) -> None:
-    """Warn about targets that binary crossentropy cannot reach."""
+def require_sides(y: np.ndarray, argument: str, loss: str) -> None:
+    """Raise where labels of a hinge loss hold 0 beside other values than 1: 0 would be no side then."""
+    zeros = y == 0
+    if zeros.any() and not (zeros | (y == 1)).all():
+        i = int(np.flatnonzero(~(zeros | (y == 1)).all(axis=1))[0])
+        raise ValueError(
+            f"{argument} holds 0, and other values in row {i}, but {loss} takes labels -1 and 1, or 0 and 1."
+        )
+
+
+def warn_outside_unit_interval(y: np.ndarray, argument: str, loss: str) -> None:
+    """Warn about targets that a binary crossentropy cannot reach."""
     low, high = float(y.min()), float(y.max())
     if low < 0 or high > 1:
         i = int(np.flatnonzero(((y < 0) | (y > 1)).any(axis=1))[0])
         hint = f" For labels -1 and 1 pass ({argument} + 1) / 2." if low == -1 and high == 1 else ""
         warn(
-            f"{argument} holds {low:g} to {high:g} (row {i} is outside [0, 1]), but binary_crossentropy "
+            f"{argument} holds {low:g} to {high:g} (row {i} is outside [0, 1]), but {loss} "
             f"takes probabilities.{hint}",
             TrainingWarning,
         )

@@ -4,11 +4,16 @@ import math
 import threading
 import weakref
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from fastnn.data import require_finite
+from fastnn.kernels.gradients import Gradients
+from fastnn.kernels.loops import apply_gradients, loss_gradients, pass_through
 from fastnn.kernels.network import Network
+from fastnn.kernels.passes import Pass
 from fastnn.kernels.training import Training
 from fastnn.variables import STATE, Variable
 
@@ -42,6 +47,8 @@ class Engine:
         self._variables = [weakref.ref(v) for v in variables]
         self._pulled = -1
         self._pushing = threading.Lock()
+        self.at_home = False  # all variables are at home here, and in no other network
+        self._kept = threading.local()  # each thread's Pass
         for v in variables:
             v.add_user(self)
 
@@ -50,7 +57,7 @@ class Engine:
         if self.owner is not None and self.trainer != threading.get_ident():
             return  # between two native calls, only the thread that trains may
         with self._pushing:
-            self.stale = False  # first: what changes from here on is for the next time
+            self.stale = self.at_home = False  # first: what changes from here on is for the next time
             self.net.set_weights([v.value for v in self._alive()])
 
     def begin(self) -> None:
@@ -70,6 +77,8 @@ class Engine:
 
     def published(self) -> None:
         """Tell the other networks that share variables with this one that it has trained."""
+        if self.at_home:
+            return
         with STATE:
             for v in self._alive():
                 if v.home is self:  # else it was assigned meanwhile, and this network is stale
@@ -96,17 +105,28 @@ class Engine:
         """Prepare the network for training and evaluation as ``compiled`` (see compiling.py) says."""
         if self.compiled is compiled:
             return
-        spec = compiled.native
-        optimizer, before = compiled.optimizer, self.optimizer
+        self._compile(compiled.native, compiled.optimizer, compiled.precision)
+        self.compiled = compiled
+
+    def use(self, optimizer: Any) -> None:
+        """Prepare the network for steps of an optimizer that it need not be compiled with."""
+        if self.optimizer is optimizer:
+            return
+        spec = self.compiled.native if self.compiled is not None else _ANY_LOSS
+        self._compile(spec, optimizer, None if self.compiled is None else self.compiled.precision)
+        self.compiled = None
+
+    def _compile(self, spec: Any, optimizer: Any, precision: str | None) -> None:
+        before = self.optimizer
         if before is not None and before is not optimizer:
             before.park(self)
         self.net.compile(
-            spec.loss,
+            spec.specification,
             spec.from_logits,
             optimizer.native,
             optimizer.native_hypers(),
             list(spec.metrics),
-            compiled.precision,
+            precision,
             rates=optimizer.native_rates(),
             decay=[optimizer.uses_weight_decay(v) for v in self._alive()],
             keep_optimizer=before is optimizer,
@@ -116,7 +136,6 @@ class Engine:
             self.net.set_optimizer_state(*kept)
         self.optimizer = optimizer
         optimizer.bind(self)
-        self.compiled = compiled
 
     def ask(self, asked: list) -> None:
         """Tell the network what is asked of each variable in training; not while it trains."""
@@ -152,3 +171,120 @@ class Engine:
         finally:
             training.close()
         return training.logs[0].tolist()
+
+    # Training loops of the caller's own ---------------------------------------------------------------------
+
+    def variables(self) -> list[Variable]:
+        """Return all variables, in order."""
+        return self._alive()
+
+    def trained(self) -> list[Variable]:
+        """Return the variables that an optimizer moves, in order."""
+        return [v for v, moves in zip(self._alive(), self.net.trained(), strict=True) if moves]
+
+    def gradients(self, part: Any, seed: int, training: bool) -> tuple[float, Gradients]:
+        """Return the loss of ``part``, and its gradients."""
+        moves = training and self.net.moves
+        if moves:
+            self._enter()
+        try:
+            loss, found = loss_gradients(self.net, part.x, part.y, part.sample_weight, training, seed)
+        except ValueError:
+            part.require_finite()
+            raise
+        if moves:
+            self.published()
+        found.home = self
+        return loss, found
+
+    def apply(self, gradients: Gradients) -> None:
+        """Take one step of the optimizer."""
+        self._enter()
+        apply_gradients(self.net, gradients)
+        self.published()
+
+    def forward(self, x: np.ndarray, seed: int, training: bool) -> np.ndarray:
+        """Return the outputs of rows, which are kept for `backward`."""
+        kept = getattr(self._kept, "way", None)
+        if kept is None:
+            kept = self._kept.way = Pass(self.net)
+        moves = training and self.net.moves
+        if moves:
+            self._enter()
+        try:
+            out = kept.forward(self.net, x, training, seed)
+        except ValueError:
+            require_finite(x, "x")
+            raise
+        if moves:
+            self.published()
+        return out
+
+    def kept_rows(self) -> int | None:
+        """Return how many rows `forward` has kept in this thread, None where it has not."""
+        kept = getattr(self._kept, "way", None)
+        return kept.rows if kept is not None and kept.kept else None
+
+    def backward(self, upstream: np.ndarray, slopes: bool) -> tuple[Gradients, np.ndarray | None]:
+        """Return gradients with respect to weights and, if asked for, the kept rows."""
+        try:
+            gradients, found = self._kept.way.backward(self.net, upstream, True, slopes)
+        except ValueError:
+            require_finite(upstream, "dloss_dy")
+            raise
+        assert gradients is not None
+        gradients.home = self
+        return gradients, found
+
+    def slopes(self, x: np.ndarray, upstream: np.ndarray, seed: int, training: bool) -> np.ndarray:
+        """Return gradients of weighted outputs with respect to rows."""
+        moves = training and self.net.moves
+        if moves:
+            self._enter()
+        try:
+            _, found = pass_through(self.net, x, upstream, training, seed)
+        except ValueError:
+            require_finite(x, "x")
+            require_finite(upstream, "upstream")
+            raise
+        if moves:
+            self.published()
+        return found
+
+    def jacobian(self, x: np.ndarray, seed: int, training: bool) -> np.ndarray:
+        """Return derivatives of all outputs with respect to rows, (rows, units, columns)."""
+        moves = training and self.net.moves
+        if moves:
+            self._enter()
+        way = Pass(self.net)
+        try:
+            units = way.forward(self.net, x, training, seed).shape[1]
+        except ValueError:
+            require_finite(x, "x")
+            raise
+        if moves:
+            self.published()
+        out = np.empty((len(x), units, x.shape[1]), self.dtype)
+        for unit in range(units):
+            upstream = np.zeros((len(x), units), self.dtype)
+            upstream[:, unit] = 1
+            out[:, unit] = way.backward(self.net, upstream, False, True)[1]
+        return out
+
+    def _enter(self) -> None:
+        """Get ready to publish weights outside ``fit``."""
+        if self.owner is not None:
+            if self.trainer != threading.get_ident():
+                raise RuntimeError("The model is being trained in another thread; wait for its end.")
+            if self.stale:
+                self.sync()
+            return
+        if self.stale:
+            self.sync()
+        if not self.at_home:
+            self.begin()
+            self.at_home = all(len(v.users()) == 1 for v in self._alive())
+
+
+# What a network is compiled for that only an optimizer is wanted of.
+_ANY_LOSS = SimpleNamespace(specification="mean_squared_error", from_logits=False, metrics=())

@@ -32,6 +32,7 @@ from fastnn.frames import column_names, require_names
 from fastnn.history import History
 from fastnn.inference import Predictor
 from fastnn.layers.layer import KerasTensor
+from fastnn.loops import Loops
 from fastnn.range_test import RangeTest, find_learning_rate
 from fastnn.stack import Stack
 from fastnn.summary import summary
@@ -40,7 +41,7 @@ from fastnn.training_loop import BATCH_SIZE, Data, Fit, settings, steps as check
 __all__ = ["Model", "Sequential", "clone_model", "model_from_json"]
 
 
-class Model(Stack):
+class Model(Loops, Stack):
     """Base class of the models; of itself it cannot be made, since graphs of layers are not supported."""
 
     def __new__(cls, *args, **kwargs):
@@ -171,10 +172,7 @@ class Sequential(Model):
     def metrics(self) -> list[Any]:
         """One Metric object for each metric that the model was compiled with."""
         native = self._native("metrics")
-        found = [metrics.get(name) for name in native.metrics]
-        for metric, key in zip(found, native.keys[1:], strict=True):
-            metric.name = key
-        return found
+        return list(native.objects)
 
     def metric_direction(self, name: str) -> str | None:
         """Return whether small ("min") or large ("max") values of a metric are good, None if unknown."""
@@ -184,7 +182,8 @@ class Sequential(Model):
         kinds = dict(zip(native.keys[1:], native.metrics, strict=True))
         if name not in kinds:
             return None
-        return "max" if metrics.TABLE[kinds[name]].better == "up" else "min"
+        kind = kinds[name] if isinstance(kinds[name], str) else kinds[name][0]
+        return "max" if kind in metrics.TABLE and metrics.TABLE[kind].better == "up" else "min"
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """Return what `compile_from_config` compiles a model with."""
@@ -329,8 +328,8 @@ class Sequential(Model):
             if weights is not None and kind is Fit:
                 weight = class_weights.sample_weight(weights, train.y, train.sample_weight)
                 train = train._replace(sample_weight=weight)
-            if native.loss == "binary_crossentropy":
-                data.warn_outside_unit_interval(train.y, "y")
+            if native.loss in ("binary_crossentropy", "binary_focal_crossentropy"):
+                data.warn_outside_unit_interval(train.y, "y", native.loss)
             engine = self._ready(train.x.shape[1], True)
             if not self.trainable_weights:
                 warn(f"Model {self.name!r} has no trainable weights: nothing is learned.", UserWarning)
@@ -493,10 +492,10 @@ class Sequential(Model):
         return Predictor(self._ready(columns).net, batch_size, precision)
 
     def __call__(self, x: Any, training: bool | None = None, mask: None = None) -> np.ndarray:
-        """Return the model's outputs for rows ``x``, as `predict` does."""
+        """Return the model's outputs for rows ``x``, as `predict` does; ``training=True``: as `forward`."""
         if isinstance(x, KerasTensor):
             raise NotImplementedError("Functional graphs of layers are not supported: use Sequential([...]).")
-        return self.predict_on_batch(x)
+        return self.forward(x) if training else self.predict_on_batch(x)
 
     def find_learning_rate(
         self,
@@ -558,7 +557,19 @@ class Sequential(Model):
         if y is None:
             raise ValueError(f"{prefix}y is missing: training and evaluation need x and y.")
         last = self._stack[-1]
-        y = data.targets(y, f"{prefix}y", rows.dtype, self._units(), native.kind, native.loss, last)
+        y = data.targets(
+            y,
+            f"{prefix}y",
+            rows.dtype,
+            self._units(),
+            native.kind,
+            native.loss,
+            last,
+            native.targets,
+            native.resolved.ignored,
+        )
+        if native.loss in ("hinge", "squared_hinge"):
+            data.require_sides(y, f"{prefix}y", native.loss)
         if len(y) != len(rows):
             data.same_rows(rows, y, f"{prefix}x", f"{prefix}y")
         if sample_weight is not None:

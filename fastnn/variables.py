@@ -103,6 +103,8 @@ class Variable(NDArrayOperatorsMixin):
     def add_user(self, engine: Any) -> None:
         with STATE:
             self._users = [ref for ref in self._users if ref() is not None]
+            for user in self.users():
+                user.at_home = False  # shared from now on
             self._users.append(weakref.ref(engine))
 
     @property

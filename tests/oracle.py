@@ -266,20 +266,223 @@ def categorical_crossentropy_from_logits(y, z):
 
 
 def _sparse(dense_loss):
-    return lambda y, a: dense_loss(one_hot(y, a.shape[-1]), a)
+    return lambda y, a, *p: dense_loss(one_hot(y, a.shape[-1]), a, *p)
 
 
-# keyed by (name, from_logits)
-LOSSES = {
-    ("mean_squared_error", False): mean_squared_error,
-    ("mean_absolute_error", False): mean_absolute_error,
-    ("binary_crossentropy", False): binary_crossentropy,
-    ("binary_crossentropy", True): binary_crossentropy_from_logits,
-    ("categorical_crossentropy", False): categorical_crossentropy,
-    ("categorical_crossentropy", True): categorical_crossentropy_from_logits,
-    ("sparse_categorical_crossentropy", False): _sparse(categorical_crossentropy),
-    ("sparse_categorical_crossentropy", True): _sparse(categorical_crossentropy_from_logits),
+def each_output(formula, slope, mean=True):
+    """A loss that outputs add up to, each by itself."""
+
+    def loss(y, a, *p):
+        units = a.shape[-1] if mean else 1
+        return formula(y, a, *p).sum(axis=-1) / units, slope(y, a, *p) / units
+
+    return loss
+
+
+def huber_rows(y, a, delta):
+    e = np.abs(a - y)
+    return np.where(e <= delta, e**2 / 2, delta * e - delta**2 / 2)
+
+
+def log_ratio(y, a):
+    return np.log(np.maximum(a, EPSILON) + 1) - np.log(np.maximum(y, EPSILON) + 1)
+
+
+def distribution(p):
+    return np.clip(p, EPSILON, 1)
+
+
+def side(y):
+    return np.where(y == 0, -1, y)
+
+
+def margin(y, a):
+    return np.maximum(1 - side(y) * a, 0)
+
+
+def power_slope(x, gamma):
+    return gamma * x ** (gamma - 1) if gamma else np.zeros_like(x)
+
+
+def focal(y, a, keep, add, gamma, c, d):
+    """Binary focal crossentropy of probabilities; targets become keep * y + add, outputs weigh c * y + d."""
+    y = y * keep + add
+    p, inside = _clip(a)
+    bce, slope = -(y * np.log(p) + (1 - y) * np.log1p(-p)), inside * ((1 - y) / (1 - p) - y / p)
+    off, turn = y * (1 - a) + (1 - y) * a, 1 - 2 * y
+    rows = (c * y + d) * off**gamma * bce
+    grown = power_slope(off, gamma) * turn * bce
+    return rows.mean(axis=-1), (c * y + d) * (grown + off**gamma * slope) / a.shape[-1]
+
+
+def focal_logits(y, z, keep, add, gamma, c, d):
+    y = y * keep + add
+    a = sigmoid(z)
+    bce = np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z)))
+    off, turn = y * sigmoid(-z) + (1 - y) * a, 1 - 2 * y
+    rows = (c * y + d) * off**gamma * bce
+    grown = power_slope(off, gamma) * turn * bce * a * sigmoid(-z)
+    return rows.mean(axis=-1), (c * y + d) * (grown + off**gamma * (a - y)) / z.shape[-1]
+
+
+def categorical_focal(y, a, keep, add, gamma, *alpha):
+    y = y * keep + add / y.shape[-1]
+    weight = np.tile(alpha, a.shape[-1] // len(alpha)) * y
+    total = a.sum(axis=-1, keepdims=True)
+    share = a / total
+    p, inside = _clip(share)
+    slope = inside * weight * (power_slope(1 - p, gamma) * np.log(p) - (1 - p) ** gamma / p)
+    rows = -(weight * (1 - p) ** gamma * np.log(p)).sum(axis=-1)
+    return rows, (slope - (slope * share).sum(axis=-1, keepdims=True)) / total
+
+
+def categorical_focal_logits(y, z, keep, add, gamma, *alpha):
+    y = y * keep + add / y.shape[-1]
+    weight, p, log = np.tile(alpha, z.shape[-1] // len(alpha)) * y, softmax(z), log_softmax(z)
+    h = weight * (power_slope(1 - p, gamma) * p * log - (1 - p) ** gamma)
+    return -(weight * (1 - p) ** gamma * log).sum(axis=-1), h - p * h.sum(axis=-1, keepdims=True)
+
+
+def generalized(y, a, q):
+    right = (one_hot(y, a.shape[-1]) * a).sum(axis=-1, keepdims=True)
+    return (1 - right[:, 0] ** q) / q, -one_hot(y, a.shape[-1]) * right ** (q - 1)
+
+
+def categorical_hinge(y, a):
+    wrong = (1 - y) * a
+    rows = wrong.max(axis=-1) - (y * a).sum(axis=-1) + 1
+    slope = one_hot(wrong.argmax(axis=-1), a.shape[-1]) * (1 - y) - y
+    return np.maximum(rows, 0), slope * (rows > 0)[:, None]
+
+
+def cosine_similarity(y, a):
+    def length(v):
+        return np.maximum(np.sqrt((v * v).sum(axis=-1, keepdims=True)), EPSILON)
+
+    to, at = y / length(y), a / length(a)
+    cosine = (to * at).sum(axis=-1, keepdims=True)
+    return -cosine[:, 0], -(to - cosine * at * (length(a) > EPSILON)) / length(a)
+
+
+def tversky(y, a, alpha, beta, epsilon):
+    both, missed = (y * a).sum(axis=-1), ((1 - a) * y).sum(axis=-1)
+    below = (both + alpha * missed + beta * (a * (1 - y)).sum(axis=-1) + epsilon)[:, None]
+    moved = y - alpha * y + beta * (1 - y)
+    return 1 - both / below[:, 0], -(y * below - both[:, None] * moved) / below**2
+
+
+def quantile(y, a, *quantiles):
+    e = np.repeat(y, len(quantiles), axis=-1) - a
+    q = np.tile(quantiles, y.shape[-1])
+    return np.maximum(q * e, (q - 1) * e).mean(axis=-1), np.where(e > 0, -q, 1 - q) * (e != 0) / a.shape[-1]
+
+
+def smoothed(loss, shared):
+    """The loss of targets keep * y + add; shared: add is divided among the units."""
+    return lambda y, a, keep, add: loss(keep * y + add / (y.shape[-1] if shared else 1), a)
+
+
+def ignoring(loss):
+    def counted(y, a, ignored):
+        counts = y.reshape(-1) != ignored
+        rows, slope = loss(np.where(counts, y.reshape(-1), 0), a)
+        return rows * counts, slope * counts[:, None]
+
+    return counted
+
+
+# (name, from_logits): loss of (y, a, *parameters of its line in csrc/losses.def), and sets of parameters, the
+# defaults first
+_BINARY, _FOCAL = [(1, 0), (0.8, 0.1)], [(1, 0, 2, 0, 1), (0.9, 0.05, 1.5, -0.5, 0.75), (1, 0, 0, 0, 1)]
+_CATEGORICAL_FOCAL = [(1, 0, 2, 0.25), (0.9, 0.1, 1.3, 0.2, 0.7, 0.4), (1, 0, 0, 0.5)]
+FORMS = {
+    ("mean_squared_error", False): (mean_squared_error, [()]),
+    ("mean_absolute_error", False): (mean_absolute_error, [()]),
+    ("mean_absolute_percentage_error", False): (
+        each_output(
+            lambda y, a: 100 * np.abs(a - y) / np.maximum(np.abs(y), EPSILON),
+            lambda y, a: 100 * np.sign(a - y) / np.maximum(np.abs(y), EPSILON),
+        ),
+        [()],
+    ),
+    ("mean_squared_logarithmic_error", False): (
+        each_output(
+            lambda y, a: log_ratio(y, a) ** 2,
+            lambda y, a: 2 * log_ratio(y, a) / (a + 1) * (a > EPSILON),
+        ),
+        [()],
+    ),
+    ("huber", False): (
+        each_output(huber_rows, lambda y, a, delta: np.clip(a - y, -delta, delta)),
+        [(1.0,), (0.3,)],
+    ),
+    ("log_cosh", False): (
+        each_output(
+            lambda y, a: np.log1p(2 * np.sinh((a - y) / 2) ** 2),
+            lambda y, a: np.tanh(a - y),
+        ),
+        [()],
+    ),
+    ("poisson", False): (
+        each_output(lambda y, a: a - y * np.log(a + EPSILON), lambda y, a: 1 - y / (a + EPSILON)),
+        [()],
+    ),
+    ("kl_divergence", False): (
+        each_output(
+            lambda y, a: distribution(y) * np.log(distribution(y) / distribution(a)),
+            lambda y, a: -distribution(y) / distribution(a) * (a >= EPSILON) * (a <= 1),
+            mean=False,
+        ),
+        [()],
+    ),
+    ("hinge", False): (each_output(margin, lambda y, a: -side(y) * (margin(y, a) > 0)), [()]),
+    ("squared_hinge", False): (
+        each_output(lambda y, a: margin(y, a) ** 2, lambda y, a: -2 * side(y) * margin(y, a)),
+        [()],
+    ),
+    ("binary_crossentropy", False): (smoothed(binary_crossentropy, False), _BINARY),
+    ("binary_crossentropy", True): (smoothed(binary_crossentropy_from_logits, False), _BINARY),
+    ("binary_focal_crossentropy", False): (focal, _FOCAL),
+    ("binary_focal_crossentropy", True): (focal_logits, _FOCAL),
+    ("categorical_crossentropy", False): (smoothed(categorical_crossentropy, True), _BINARY),
+    ("categorical_crossentropy", True): (smoothed(categorical_crossentropy_from_logits, True), _BINARY),
+    ("categorical_focal_crossentropy", False): (categorical_focal, _CATEGORICAL_FOCAL),
+    ("categorical_focal_crossentropy", True): (categorical_focal_logits, _CATEGORICAL_FOCAL),
+    ("sparse_categorical_crossentropy", False): (
+        ignoring(_sparse(categorical_crossentropy)),
+        [(np.nan,), (1.0,)],
+    ),
+    ("sparse_categorical_crossentropy", True): (
+        ignoring(_sparse(categorical_crossentropy_from_logits)),
+        [(np.nan,), (1.0,)],
+    ),
+    ("categorical_generalized_cross_entropy", False): (generalized, [(0.5,), (0.9,)]),
+    ("categorical_hinge", False): (categorical_hinge, [()]),
+    ("cosine_similarity", False): (cosine_similarity, [()]),
+    ("tversky", False): (tversky, [(0.5, 0.5, 1e-7), (0.3, 0.9, 1e-7)]),
+    ("quantile", False): (quantile, [(0.5,), (0.9,), (0.1, 0.5, 0.8)]),
 }
+# with their default parameters
+LOSSES = {
+    key: (lambda y, a, form=form, p=parameters[0]: form(y, a, *p))
+    for key, (form, parameters) in FORMS.items()
+}
+
+
+def loss_kinks(loss, y, a, *p):
+    """How far each output is from where its loss bends or jumps."""
+    if loss in ("mean_absolute_error", "mean_absolute_percentage_error", "quantile"):
+        return np.abs(a - np.repeat(y, a.shape[-1] // y.shape[-1], axis=-1))
+    if loss == "huber":
+        return np.abs(np.abs(a - y) - p[0] if p else np.abs(a - y) - 1)
+    if loss in ("hinge", "squared_hinge"):
+        return np.abs(1 - side(y) * a)
+    if loss == "categorical_hinge":
+        wrong = np.sort((1 - y) * a, axis=-1)
+        return np.minimum(
+            np.abs(categorical_hinge(y, a)[0]), wrong[:, -1] - wrong[:, :-1].max(axis=-1, initial=-9)
+        )
+    return np.ones_like(a)
 
 
 # ---- metrics: (y, a) -> one value a row ----------------------------------------------------------

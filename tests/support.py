@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from itertools import count
 
 import numpy as np
-from oracle import Net, kinks
+from oracle import Net, kinks, loss_kinks
 
 THREADS = (1, 2, 3, 5, 8)
 
@@ -98,16 +98,33 @@ def same_bits(a, b) -> bool:
 
 def targets(loss, rng, rows, outputs, dtype=np.float64):
     """Targets of the kind that a loss wants, (rows, outputs), or (rows, 1) class ids for a sparse loss."""
-    if loss.startswith("sparse"):
+    if loss.startswith("sparse") or "generalized" in loss:
         return rng.integers(0, outputs, size=(rows, 1)).astype(dtype)
+    if loss == "categorical_hinge":
+        return np.eye(outputs, dtype=dtype)[rng.integers(0, outputs, size=rows)]
     if loss.startswith("categorical"):
         # Rows that need not sum to one, as Keras takes them too: softmax's gradient is then a * sum(y) - y.
         return (rng.dirichlet(np.ones(outputs), size=rows) * rng.uniform(0.5, 1.5, size=(rows, 1))).astype(
             dtype
         )
-    if loss.startswith("binary"):
+    if loss.startswith("kl"):
+        return rng.dirichlet(np.ones(outputs), size=rows).astype(dtype)
+    if loss.startswith(("binary", "tversky")):
         return rng.random((rows, outputs)).astype(dtype)
+    if loss.endswith("hinge"):
+        return rng.integers(0, 2, size=(rows, outputs)).astype(dtype)
+    if loss == "poisson":
+        return rng.poisson(2.0, size=(rows, outputs)).astype(dtype)
+    if loss == "mean_squared_logarithmic_error":
+        return rng.gamma(1.0, size=(rows, outputs)).astype(dtype)
     return rng.normal(size=(rows, outputs)).astype(dtype)
+
+
+def positive(loss):
+    """Whether a loss means outputs between 0 and 1, or at least above 0."""
+    return any(
+        part in loss for part in ("crossentropy", "cross_entropy", "kl_", "poisson", "logarithmic", "tversky")
+    )
 
 
 def random_weights(layers, input_dim, rng, dtype=np.float64, scale=1.0):
@@ -123,9 +140,13 @@ def random_weights(layers, input_dim, rng, dtype=np.float64, scale=1.0):
 
 def default_activation(loss, from_logits=False):
     """The output activation that goes with a loss."""
-    if from_logits or loss.startswith("mean"):
+    if from_logits:
         return "linear"
-    return "sigmoid" if loss.startswith("binary") else "softmax"
+    if loss in ("mean_squared_logarithmic_error", "poisson"):
+        return "softplus"
+    if loss.startswith(("binary", "tversky")):
+        return "sigmoid"
+    return "softmax" if positive(loss) else "linear"
 
 
 def gradient_case(activation, loss, from_logits, *, hidden=("tanh",), rows=7, inputs=5, outputs=3):
@@ -134,7 +155,7 @@ def gradient_case(activation, loss, from_logits, *, hidden=("tanh",), rows=7, in
     A finite difference across a kink is no derivative, so seeds are tried until none is near.
     """
     layers = [(4 + i, name, i % 2 == 0) for i, name in enumerate(hidden)] + [(outputs, activation, True)]
-    probabilities = "crossentropy" in loss and not from_logits
+    probabilities = positive(loss) and not from_logits
     for seed in count():
         rng = np.random.default_rng(seed)
         x, y = rng.normal(size=(rows, inputs)), targets(loss, rng, rows, outputs)
@@ -154,7 +175,7 @@ def _clear_of_kinks(layers, weights, x, y, loss, probabilities, gap=1e-3):
         if any(np.abs(z - kink).min() < gap for kink in kinks(activation)):
             return False
     a = found[-1]
-    if loss == "mean_absolute_error" and np.abs(a - y).min() < gap:
+    if loss_kinks(loss, y, a).min() < gap:
         return False
     return not probabilities or bool((a > gap).all() and (a < 1 - gap).all())
 

@@ -22,6 +22,8 @@ NAMES = [
     "line_fit",
     "digits",
     "real_time_inference",
+    "policy_gradient",
+    "explain_decision",
 ]
 SEEDS = range(20)
 
@@ -32,6 +34,7 @@ def load(name):
         "iris": ["sklearn"],
         "digits": ["sklearn", "matplotlib"],
         "line_fit": ["matplotlib"],
+        "explain_decision": ["sklearn"],
     }.get(name, []):
         pytest.importorskip(needed)
     spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
@@ -184,3 +187,45 @@ def test_digits(seed):
     history, (_, accuracy) = load("digits").train(seed)
     assert accuracy >= 0.97
     assert history.history["val_accuracy"][-1] == pytest.approx(accuracy)
+
+
+def test_policy_gradient_learns_to_balance():
+    example = load("policy_gradient")
+    for seed in range(2):
+        model, lasted = example.train(seed, rounds=60)
+        assert np.mean(lasted[:3]) < 40
+        assert np.mean(lasted[-10:]) > 120
+        _, _, lengths = example.play(model, np.random.default_rng(99), episodes=50)
+        assert lengths.mean() > 120
+
+
+def test_policy_gradient_worth_of_steps():
+    example = load("policy_gradient")
+    worth = example.returns(np.array([3, 1]), 4)
+    discount = example.DISCOUNT
+    want = [[1 + discount + discount**2, 1], [1 + discount, 0], [1, 0], [0, 0]]
+    np.testing.assert_allclose(worth, want)
+
+
+def test_policy_gradient_carts_fall_without_a_policy():
+    example = load("policy_gradient")
+    carts = example.CartPoles(3, np.random.default_rng(0))
+    up = [carts.push(np.array([1, 0, i % 2])) for i in range(100)]
+    assert not up[30][:2].any()
+    assert up[5].all()
+
+
+def test_explain_decision_finds_what_decides():
+    """Of six columns the second and the fourth decide, with opposite signs."""
+    example = load("explain_decision")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(600, 6)).astype("float32")
+    y = (2 * x[:, 1] - x[:, 3] > 0).astype("int64")
+    model = example.fit(x, y)
+    lost = example.needed(model, x[:200], y[:200])
+    assert set(np.argsort(lost)[-2:]) == {1, 3}
+    assert example.accuracy(model, x, y) > 0.95
+    row = np.array([0.1, 1, 0.1, -1, 0.1, 0.1], dtype="float32")
+    pushed = example.pushes(model, row)
+    assert pushed[1] > pushed[3] > 5 * np.abs(pushed[[0, 2, 4, 5]]).max()
+    assert (example.pushes(model, -row)[[1, 3]] < 0).all()

@@ -146,8 +146,8 @@ def get(identifier: object, argument: str = "activation") -> Activation:
         return identifier.as_activation()  # type: ignore[attr-defined]
     if callable(identifier):
         raise NotImplementedError(
-            f"{argument}={identifier!r}: functions of your own are not supported yet, for want of a "
-            "derivative. For Keras's functions with other arguments write "
+            f"{argument}={identifier!r}: a function alone has no derivative; for one of your own write "
+            "activations.Custom(f, df). For Keras's functions with other arguments write "
             "functools.partial(activations.relu, max_value=6), or a layer such as ReLU(max_value=6). "
             f"There are: {ACTIVATIONS.listed()}."
         )
@@ -164,14 +164,9 @@ def for_layer(identifier: object, argument: str = "activation") -> Activation:
     ValueError, TypeError
         As `get`; also where a function needs arguments.
     NotImplementedError
-        For glu, for a `Custom` activation, and for an axis that is not the last.
+        For glu, and for an axis that is not the last.
     """
     found = get(identifier, argument)
-    if isinstance(found, Custom):
-        raise NotImplementedError(
-            f"{argument}={found!r}: training with an activation of your own is not there yet. It can be "
-            "called, and its backward used in a training loop of your own (docs/kernels.md)."
-        )
     if not found.form.compiled:
         raise NotImplementedError(
             f"{argument}={found.__name__!r}: {found.__name__} halves the number of columns, which a layer "

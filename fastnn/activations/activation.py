@@ -6,7 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastnn.errors import TrainingWarning, warn
+from fastnn.kernels.own import OwnFunction
+
 Array = np.ndarray
+
+# How the derivative of a `Custom` activation is looked at: at so many numbers, with this step and tolerance.
+LOOK_AT, STEP, TOLERANCE = 256, 1e-6, 1e-3
 
 
 class Form(NamedTuple):
@@ -109,6 +115,11 @@ class Activation:
         """What ``fastnn.kernels`` take: the name, with the parameters if there are any."""
         return (self.name, self.parameters) if self.parameters else self.name
 
+    @property
+    def operation(self) -> tuple:
+        """The operation of a compiled network that computes it behind a layer."""
+        return ("activation", self.specification)
+
     def __call__(self, x: object, *args: Any, **kwargs: Any) -> Array:
         """Return f(x) by the formula in NumPy; further arguments as in Keras."""
         if args or kwargs:
@@ -173,8 +184,9 @@ def restored(name: str, arguments: dict[str, Any]) -> Activation:
 class Custom(Activation):
     """An activation of one's own: a function and its derivative, both on NumPy arrays, element by element.
 
-    Training with it is not there yet: layers refuse it. It can be called, and its `backward` used in a
-    training loop of one's own over `fastnn.kernels`.
+    Layers take it as any other (``Dense(20, activation=Custom(f, df))``), and compute it in Python in the
+    middle of the compiled code: in training and in `predict`, but slowly, at some ten microseconds a call for
+    each few dozen rows. At its first use by a layer, ``df`` is compared with central differences of ``f``.
 
     Parameters
     ----------
@@ -215,6 +227,28 @@ class Custom(Activation):
         self.__doc__ = f.__doc__
         self.arguments = {}
         self._own = Form(self.__name__, f, df, reads)
+        self.function = OwnFunction(f, df, reads == "output", self.__name__, self.look)
+
+    def look(self, z: Array) -> None:
+        """Compare the derivative at ``z`` with central differences; warn where they differ."""
+        z = np.ravel(z)[:LOOK_AT].astype(np.float64)
+        with np.errstate(all="ignore"):
+            form = self._own
+            assert form.derivative is not None
+            step = STEP * np.maximum(1.0, np.abs(z))
+            want = (np.asarray(form.function(z + step)) - np.asarray(form.function(z - step))) / (2 * step)
+            got = np.asarray(form.derivative(z if form.reads == "input" else form.function(z)))
+            if got.shape != z.shape or want.shape != z.shape:
+                return  # said where it is used
+            wrong = np.abs(got - want) / np.maximum(1.0, np.abs(want))
+        if np.isfinite(wrong).any() and np.nanmax(wrong) > TOLERANCE:
+            i = int(np.nanargmax(np.where(np.isfinite(wrong), wrong, -1)))
+            warn(
+                f"Activation {self.__name__!r}: its derivative differs from central differences most at "
+                f"z = {z[i]:.6g}: df gives {got[i]:.6g}, the differences {want[i]:.6g}. Unless f has a kink "
+                "there, training goes the wrong way.",
+                TrainingWarning,
+            )
 
     @property
     def name(self) -> str:
@@ -227,6 +261,10 @@ class Custom(Activation):
     @property
     def form(self) -> Form:
         return self._own
+
+    @property
+    def operation(self) -> tuple:
+        return ("own", self.function)
 
     def __call__(self, x: object, *args: Any, **kwargs: Any) -> Array:
         """Return f(x)."""

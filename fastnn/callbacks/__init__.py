@@ -6,6 +6,7 @@ in one native call; with epoch hooks there is one call an epoch; with batch hook
 decides).
 """
 
+from fastnn.callbacks.gradients import GradientStatistics
 from fastnn.callbacks.lists import CallbackList, check_callbacks as check_callbacks
 from fastnn.callbacks.logs import CSVLogger, LambdaCallback, ProgbarLogger
 from fastnn.callbacks.rates import LearningRateScheduler, ReduceLROnPlateau
@@ -32,6 +33,7 @@ __all__ = [
     "Callback",
     "CallbackList",
     "EarlyStopping",
+    "GradientStatistics",
     "History",
     "LambdaCallback",
     "LearningRateScheduler",

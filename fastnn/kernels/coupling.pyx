@@ -134,6 +134,18 @@ cdef void batch_backward(const Plan *plan, const Node *node, real *work, Py_ssiz
                                  moment(op, work, SHIFTED), out, ld)
 
 
+cdef void normal_outside(const Plan *plan, const Op *op, const real *weights, real *work, Py_ssize_t begin, Py_ssize_t rows,
+                         real *scratch) noexcept nogil:
+    """Normal rows (OUT), by what batches had: for the gradient of the scale."""
+    cdef Py_ssize_t j
+    cdef const real *w = weights + op.weights
+    for j in range(op.units):
+        scratch[j] = 1 / <real>sqrt(w[MOVING_VARIANCE * op.stride + j] + <real>op.parameters[EPSILON])
+        scratch[op.units + j] = -w[MOVING_MEAN * op.stride + j] * scratch[j]
+    plan.kernels.scale_columns(rows, op.units, work + op.x.offset + begin * op.x.row, op.x.row, scratch, scratch + op.units,
+                               work + op.m.offset + begin * op.m.row, op.m.row)
+
+
 cdef void batch_outside(const Op *op, const real *w, real *scale) noexcept nogil:
     """scale (OUT: units, then as many offsets): what rows outside training are multiplied by, and what is added."""
     cdef Py_ssize_t j

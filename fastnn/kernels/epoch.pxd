@@ -3,3 +3,4 @@ from fastnn.kernels.schedule cimport Run
 
 cdef void prepare(Run *run, real *parameters) noexcept nogil
 cdef int run_team(Run *run, real *parameters, int threads) except -1
+cdef int step_team(Run *run, real *parameters, int threads) except -1

@@ -167,12 +167,39 @@ cdef bint cut_short(Run *run, int phase, int team) noexcept nogil:
     return bad != 0 or fnn_flag_get(&run.barrier) == phase + 1
 
 
-cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept nogil:
+cdef void work_phases(Run *run, const Step *step, int phases, real *parameters, int thread, int team, int spins) noexcept nogil:
+    # this thread's part of a step
     cdef real *work = <real *>run.work
     cdef real *transposed = work + run.space.transposed
-    cdef Step step
     cdef PhaseKind kind
-    cdef int spins = spins_for(team), phase, phases
+    cdef int phase
+    for phase in range(phases):
+        if phase > 0:
+            fnn_barrier_wait(&run.barrier, team, spins)
+            if cut_short(run, phase - 1, team):
+                break
+        if thread == 0 and phase + 1 < phases:
+            set_shares(run, phase + 1, step.rows)
+        kind = run.phase[phase]
+        if step.action != ACTION_TRAIN:
+            validation_share(run, step, work, parameters, transposed, thread, team)
+        elif kind == PHASE_ROWS:
+            rows_share(run, step, phase, work, parameters, transposed, thread, team)
+        elif kind == PHASE_MOMENTS:
+            batch_moments(run.plan, work, parameters, step.rows, run.stretch[phase].first, thread, team)
+        elif kind == PHASE_SLOPES:
+            batch_slopes(run.plan, work, parameters, step.rows, run.stretch[phase].first, thread, team)
+        elif kind == PHASE_ROWS_SUMS:
+            blocks_share(run, step, phase, work, parameters, transposed, thread, team)
+        elif kind == PHASE_TILES or kind == PHASE_SUMS_TILES:
+            tiles_share(run, step, phase, work, parameters, transposed, thread, team)
+        else:
+            whole_share(run, step, phase, work, parameters, transposed, thread)
+
+
+cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept nogil:
+    cdef Step step
+    cdef int spins = spins_for(team), phases
     cdef uint64_t state = float_flush()
     cdef double processor = processor_clock() if team > 1 else 0
     reduced_enter(run.plan)
@@ -197,28 +224,7 @@ cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept 
         phases = 1
         if step.action == ACTION_TRAIN:
             phases = run.phases if step.move.update else run.gathered
-        for phase in range(phases):
-            if phase > 0:
-                fnn_barrier_wait(&run.barrier, team, spins)
-                if cut_short(run, phase - 1, team):
-                    break
-            if thread == 0 and phase + 1 < phases:
-                set_shares(run, phase + 1, step.rows)
-            kind = run.phase[phase]
-            if step.action != ACTION_TRAIN:
-                validation_share(run, &step, work, parameters, transposed, thread, team)
-            elif kind == PHASE_ROWS:
-                rows_share(run, &step, phase, work, parameters, transposed, thread, team)
-            elif kind == PHASE_MOMENTS:
-                batch_moments(run.plan, work, parameters, step.rows, run.stretch[phase].first, thread, team)
-            elif kind == PHASE_SLOPES:
-                batch_slopes(run.plan, work, parameters, step.rows, run.stretch[phase].first, thread, team)
-            elif kind == PHASE_ROWS_SUMS:
-                blocks_share(run, &step, phase, work, parameters, transposed, thread, team)
-            elif kind == PHASE_TILES or kind == PHASE_SUMS_TILES:
-                tiles_share(run, &step, phase, work, parameters, transposed, thread, team)
-            else:
-                whole_share(run, &step, phase, work, parameters, transposed, thread)
+        work_phases(run, &step, phases, parameters, thread, team, spins)
         if phases == 1:
             fnn_barrier_wait(&run.barrier, team, spins)  # thread 0 reads all rows' values next
     reduced_leave(run.plan)
@@ -243,6 +249,39 @@ cdef void bound_tiles(const Plan *plan, int team, Py_ssize_t *bound) noexcept no
     while owner < team:
         owner += 1
         bound[owner] = plan.tiles
+
+
+cdef void step_thread(Run *run, real *parameters, int thread, int team) noexcept nogil:
+    # `run.next` alone: whoever calls decides
+    cdef uint64_t state = float_flush()
+    cdef int spins = spins_for(team)
+    reduced_enter(run.plan)
+    if thread == 0:
+        run.team = team
+        bound_tiles(run.plan, team, run.tile_bound)
+        set_shares(run, 0, run.next.rows)
+    fnn_barrier_wait(&run.barrier, team, spins)
+    work_phases(run, &run.next, run.phases if run.next.move.update else run.gathered, parameters, thread, team, spins)
+    reduced_leave(run.plan)
+    float_restore(state)
+
+
+cdef int step_team(Run *run, real *parameters, int threads) except -1:
+    """The phases of one step, ``run.next``, on so many threads; what was not finite among the rows (``rows_pass``) is returned."""
+    cdef int thread, bad = 0
+    for thread in range(threads):
+        run.bad[thread] = 0
+    if threads == 1:
+        with nogil:
+            step_thread(run, parameters, 0, 1)
+    else:
+        with nogil, parallel(num_threads=threads):
+            step_thread(run, parameters, threadid(), team_size())
+    if fnn_flag_get(&run.barrier):
+        return -1  # the handler's exception is set
+    for thread in range(run.team):
+        bad |= run.bad[thread]
+    return bad
 
 
 cdef void prepare(Run *run, real *parameters) noexcept nogil:

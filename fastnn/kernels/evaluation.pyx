@@ -71,6 +71,9 @@ cdef int evaluate_rows(Workspace space, const Objective *objective, const real *
     source.key = 0
     source.epoch = 0
     source.shift = 0
+    source.still = False
+    source.output = source.slopes = NULL
+    source.upstream = NULL
     if weight is not None:
         w = weight
         if w.shape[0] != source.rows:

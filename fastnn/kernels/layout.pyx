@@ -1,7 +1,7 @@
 """Which phases a training step has, and the memory that its threads work in."""
 from fastnn.kernels.csrc cimport fnn_share
-from fastnn.kernels.plan cimport COLUMN_ALIGN, PHASE_ROWS_SUMS, SUM_ROWS, round_up
-from fastnn.kernels.planning cimport rows_phases
+from fastnn.kernels.phases cimport rows_phases
+from fastnn.kernels.plan cimport COLUMN_ALIGN, ENDING_LOSS, PHASE_ROWS_SUMS, SUM_ROWS, round_up
 from fastnn.kernels.tiny cimport tiny_kind
 from fastnn.kernels.whole cimport step_phases
 
@@ -23,7 +23,7 @@ cdef Layout lay_out(Run *run, Network network, int threads):
     if run.batch > SUM_ROWS and network.plan.coupled == 0:
         blocks = (run.batch + SUM_ROWS - 1) // SUM_ROWS
         sums = blocks >= BLOCKS_A_THREAD * threads and blocks * network.plan.parameters * network.itemsize <= PARTIALS_BYTES
-    run.phases = rows_phases(&network.plan, run.phase, run.stretch)
+    run.phases = rows_phases(&network.plan, False, ENDING_LOSS, run.phase, run.stretch)
     if sums:
         run.phase[0] = PHASE_ROWS_SUMS
     run.gathered = run.phases + 1

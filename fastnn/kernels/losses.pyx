@@ -12,6 +12,7 @@ from fastnn.kernels.csrc cimport (
     FNN_LOSSES,
     FNN_METRICS,
     FNN_TARGETS_CLASS,
+    FNN_TARGETS_REPEATED,
     FNN_TERM_PARAMETERS_MAX,
     fnn_kernels,
     fnn_operation,
@@ -28,6 +29,7 @@ LOGITS = "_logits"
 ALL_LOSSES = table_names(loss_table(), FNN_LOSSES)
 # what a caller names: the forms from logits and the fused ones are chosen here
 LOSSES = tuple(name for i, name in enumerate(ALL_LOSSES) if loss_table()[i].fused_from < 0 and not name.endswith(LOGITS))
+PLAIN_LOSSES = tuple(name for i, name in enumerate(ALL_LOSSES) if loss_table()[i].fused_from < 0)
 METRICS = table_names(metric_table(), FNN_METRICS)
 ACTIVATIONS = table_names(activation_table(), FNN_ACTIVATIONS)
 
@@ -55,39 +57,56 @@ cdef tuple named(str kind, specification):
     return specification[0], specification[1]
 
 
-cdef int set_parameters(Term *term, const fnn_operation *operation, str kind, given) except -1:
+cdef int set_parameters(Term *term, const fnn_operation *operation, str kind, given, Py_ssize_t units) except -1:
     # term.p (OUT): those given, or the defaults
-    cdef int i, n = operation.parameters, least = n if n >= 0 else -n
-    for i in range(FNN_DEFAULTS_MAX):
-        term.p[i] = operation.defaults[i]
+    cdef int i, n = operation.parameters, least = abs(n), first = 1 if n < 0 else 0, most = FNN_TERM_PARAMETERS_MAX - first
+    for i in range(FNN_TERM_PARAMETERS_MAX):
+        term.p[i] = operation.defaults[i] if i < FNN_DEFAULTS_MAX else 0.0
     if given is None:
         return 0
+    name = (<bytes>operation.name).decode()
     values = [float(p) for p in given]
-    if len(values) < least or (len(values) > least and n >= 0) or len(values) > FNN_TERM_PARAMETERS_MAX:
-        takes = f"{least} parameters" if n >= 0 else f"{least} to {FNN_TERM_PARAMETERS_MAX} parameters"
-        raise ValueError(f"{kind} {(<bytes>operation.name).decode()!r} takes {takes}, but {len(values)} were given: {given!r}")
+    if len(values) < least or len(values) > (most if n < 0 else least):
+        takes = f"{least} to {most}" if n < 0 else str(least)
+        raise ValueError(f"{kind} {name!r} takes {takes} parameters, but {len(values)} were given: {given!r}")
     for i in range(len(values)):
-        term.p[i] = values[i]
+        term.p[first + i] = values[i]
+    if n < 0:
+        term.p[0] = len(values) - least + 1
+        if units % <Py_ssize_t>term.p[0]:
+            raise ValueError(f"{kind} {name!r} was given {term.p[0]:.0f} values for {units} units; the units must be a multiple of them")
     return 0
 
 
-cdef int set_term(Term *term, str kind, specification, bint from_logits=False) except -1:
-    """term (OUT) of a loss or a metric: a name, or a name and its parameters. A loss serves as a metric."""
+cdef int set_term(Term *term, str kind, specification, bint from_logits, Py_ssize_t units) except -1:
+    """term (OUT) of a loss or a metric of so many units: a name, or a name and its parameters. A loss serves as a metric, under its own
+    name or that of its form from logits."""
     name, given = named(kind, specification)
     if kind == "metric":
-        check_name(kind, name, METRICS + LOSSES)
-    term.is_loss = kind == "loss" or name in LOSSES
-    term.index = loss_index(name, from_logits) if term.is_loss else METRICS.index(name)
-    return set_parameters(term, &loss_table()[term.index] if term.is_loss else &metric_table()[term.index], kind, given)
+        check_name(kind, name, METRICS + PLAIN_LOSSES)
+    term.is_loss = kind == "loss" or name in PLAIN_LOSSES
+    if not term.is_loss:
+        term.index = METRICS.index(name)
+    else:
+        term.index = ALL_LOSSES.index(name) if kind == "metric" else loss_index(name, from_logits)
+    return set_parameters(term, &loss_table()[term.index] if term.is_loss else &metric_table()[term.index], kind, given, units)
 
 
-cdef int make_objective(Objective *objective, loss, bint from_logits, metrics, int last_activation) except -1:
+cdef Py_ssize_t target_columns(const Term *loss, Py_ssize_t units) noexcept:
+    """How many columns y has."""
+    cdef int property = loss_table()[loss.index].property
+    if property == FNN_TARGETS_CLASS:
+        return 1
+    return units // <Py_ssize_t>loss.p[0] if property == FNN_TARGETS_REPEATED else units
+
+
+cdef int make_objective(Objective *objective, loss, bint from_logits, metrics, int last_activation, Py_ssize_t units) except -1:
     """objective (OUT) from specifications; the loss is fused with the last activation where the table has the pair."""
     cdef int i
     if len(metrics) + 1 > MAX_COLUMNS:
         raise ValueError(f"at most {MAX_COLUMNS - 1} metrics can be computed at once; got {len(metrics)}")
-    set_term(&objective.term[0], "loss", loss, from_logits)
-    objective.targets = -1 if loss_table()[objective.term[0].index].property != FNN_TARGETS_CLASS else 1
+    set_term(&objective.term[0], "loss", loss, from_logits, units)
+    objective.targets = target_columns(&objective.term[0], units)
     objective.fused = False
     for i in range(FNN_LOSSES):
         if loss_table()[i].fused_from == objective.term[0].index and loss_table()[i].fused_with == last_activation:
@@ -96,7 +115,7 @@ cdef int make_objective(Objective *objective, loss, bint from_logits, metrics, i
             break
     objective.columns = 1 + len(metrics)
     for i, metric in enumerate(metrics, 1):
-        set_term(&objective.term[i], "metric", metric)
+        set_term(&objective.term[i], "metric", metric, False, units)
     return 0
 
 
@@ -118,7 +137,7 @@ cdef void loss_on_array(const Term *term, const real[:, ::1] y, const real[:, ::
             k.transpose(m, units, &a[r, 0], units, columns, COLUMN_ALIGN)
             k.transpose(m, targets, &y[r, 0], targets, columns + size, COLUMN_ALIGN)
             k.loss[term.index](m, units, columns, COLUMN_ALIGN, columns + size, COLUMN_ALIGN, NULL, 1.0 / <double>n,
-                           columns + 2 * size if gradient else NULL, COLUMN_ALIGN, columns + 3 * size, term.p)
+                               columns + 2 * size if gradient else NULL, COLUMN_ALIGN, columns + 3 * size, term.p)
             for i in range(m):
                 rows[r + i] = columns[3 * size + i]
             if gradient:
@@ -131,14 +150,14 @@ def _loss(specification, y, a, bint from_logits, bint gradient):
     cdef Term term
     a = as_matrix(a, "a")
     y = as_matrix(y, "y", a.dtype)
-    set_term(&term, "loss", specification, from_logits)
+    set_term(&term, "loss", specification, from_logits, a.shape[1])
     name = named("loss", specification)[0]
-    sparse = loss_table()[term.index].property == FNN_TARGETS_CLASS
-    expected = (a.shape[0], 1) if sparse else a.shape
+    expected = (a.shape[0], target_columns(&term, a.shape[1]))
     if y.shape != expected:
         raise ValueError(f"y has shape {y.shape}, but loss {name!r} of outputs of shape {a.shape} needs {expected}")
-    if sparse:
-        wrong = np.flatnonzero(~((y >= 0) & (y < a.shape[1]) & (y == np.floor(y))))
+    if loss_table()[term.index].property == FNN_TARGETS_CLASS:
+        ignored = term.p[0] if name.startswith("sparse") else np.nan
+        wrong = np.flatnonzero(~((y >= 0) & (y < a.shape[1]) & (y == np.floor(y)) | (y == ignored)))
         if wrong.size:
             raise ValueError(f"y holds {y[wrong[0], 0]} in row {wrong[0]}; loss {name!r} needs class numbers from 0 to {a.shape[1] - 1}")
     rows = np.empty(a.shape[0], a.dtype)

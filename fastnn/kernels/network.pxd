@@ -28,6 +28,13 @@ cdef class Network:
     cdef object idle
     cdef Forward forward             # how predictions go
     cdef object spaces               # memory of predictions, kept for the next
+    # Training loops of Python's own (passes.pyx)
+    cdef long long cuts              # how often its jobs were cut anew: memory laid out before is of no use
+    cdef list passes                 # memory of passes with its own loss, kept for the next,
+    cdef list ways                   # and of others
+    cdef object changing             # a lock: who publishes what follows from the state published last
+    cdef State spare                 # a state that was published before
+    cdef long long rows_drawn        # rows whose random numbers were drawn since the network's last epoch
     cdef readonly object specification  # what a network of the same shape is made with
     cdef size_t itemsize
 
@@ -40,3 +47,7 @@ cdef class Network:
     cdef Workspace workspace(self, Py_ssize_t rows, int threads, Py_ssize_t value_rows, Py_ssize_t blocks, bint train)
     cdef Workspace take_workspace(self, Py_ssize_t rows, int threads)
     cdef list canonical(self, State state, Py_ssize_t slot)
+    cdef list unpacked(self, const void *parameters)
+    cdef int packed(self, list arrays, void *parameters) except -1
+    cpdef list trained(self)
+    cdef int raise_own(self) except -1

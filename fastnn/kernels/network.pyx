@@ -3,6 +3,8 @@
 Parameters live packed, in the order in which the kernels read them, and are converted only on the way in and out. A ``State`` is
 immutable once published: readers keep the one they took, and a training call publishes another.
 """
+import threading
+
 cimport numpy as cnp
 
 import numpy as np
@@ -20,7 +22,7 @@ from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.optimizers cimport fill_slots, make_optimizer, set_hyper
 from fastnn.kernels.operations cimport first_parameters
 from fastnn.kernels.pieces cimport pieces_of
-from fastnn.kernels.plan cimport COLUMN_ALIGN, SUM_ROWS, Node, Piece, round_up, slots_in_all
+from fastnn.kernels.plan cimport COLUMN_ALIGN, SUM_ROWS, Node, Piece, Variable, round_up, slots_in_all
 from fastnn.kernels.planning cimport make_plan
 from fastnn.kernels.rates cimport Rates
 from fastnn.kernels.variables cimport ask, ask_decay
@@ -72,6 +74,9 @@ cdef class Network:
             first_parameters(&self.plan, <double *>self.state.arena.base)
         self.forward = Forward.of(&self.plan, self.tables, False)
         self.spaces = []
+        self.passes = []
+        self.ways = []
+        self.changing = threading.Lock()
 
     # ---- states ----
 
@@ -115,14 +120,31 @@ cdef class Network:
         return [self.canonical(self.state, slot) for slot in range(1, 1 + (slots_in_all(&self.optimizer) if self.compiled else 0))]
 
     cdef list canonical(self, State state, Py_ssize_t slot):
-        if self.dtype == "float32":
-            return unpack_all[float](self, <float *>state.arena.base + slot * self.plan.parameters)
-        return unpack_all[double](self, <double *>state.arena.base + slot * self.plan.parameters)
+        return self.unpacked(<char *>state.arena.base + slot * self.plan.parameters * self.itemsize)
 
     cdef int put(self, State state, Py_ssize_t slot, list arrays) except -1:
+        return self.packed(arrays, <char *>state.arena.base + slot * self.plan.parameters * self.itemsize)
+
+    cdef list unpacked(self, const void *parameters):
+        # what lies as the parameters do, shaped and ordered as `weights`
         if self.dtype == "float32":
-            return pack_all[float](self, arrays, <float *>state.arena.base + slot * self.plan.parameters)
-        return pack_all[double](self, arrays, <double *>state.arena.base + slot * self.plan.parameters)
+            return unpack_all[float](self, <const float *>parameters)
+        return unpack_all[double](self, <const double *>parameters)
+
+    cdef int packed(self, list arrays, void *parameters) except -1:
+        if self.dtype == "float32":
+            return pack_all[float](self, arrays, <float *>parameters)
+        return pack_all[double](self, arrays, <double *>parameters)
+
+    cpdef list trained(self):
+        """Whether the optimizer moves each array of :meth:`weights`."""
+        cdef Py_ssize_t i
+        cdef const Variable *v
+        found = []
+        for i in range(self.plan.variables):
+            v = &self.plan.variable[i]
+            found.append(bool(v.trained and (v.layer >= 0 or v.vector < self.plan.op[v.op].trained)))
+        return found
 
     def set_weights(self, weights):
         """Set and publish all weights; the optimizer keeps what it remembers.
@@ -208,6 +230,19 @@ cdef class Network:
                     shapes.append((node.op.units,))
         return shapes
 
+    cdef int raise_own(self) except -1:
+        # what a function of the user's own raised in the native call before
+        if self.plan.owns > 0:
+            for entry in self.specification[1]:
+                if entry[0] == "own":
+                    entry[1].raise_error()
+        return 0
+
+    @property
+    def moves(self):
+        """Whether a pass in training changes weights: the moving moments of batch normalisations."""
+        return self.plan.coupled > 0
+
     # ---- settings ----
 
     def compile(self, loss not None, bint from_logits, str optimizer not None, dict hyper not None, metrics, precision=None, *,
@@ -241,11 +276,11 @@ cdef class Network:
             raise RuntimeError("this network is being trained by another call; wait for it to end")
         if precision is not None and precision != self.dtype and (precision != "bfloat16" or self.dtype != "float32"):
             raise ValueError(f"precision={precision!r} with dtype {self.dtype}: expected None, {self.dtype!r}, or 'bfloat16' with float32")
+        if precision == "bfloat16" and self.plan.owns > 0:
+            raise NotImplementedError("precision='bfloat16' is not for networks with an activation of the user's own")
         cdef Optimizer made = make_optimizer(optimizer, hyper, self.itemsize)
         cdef Objective objective
-        make_objective(&objective, loss, from_logits, metrics, self.plan.output.activation)
-        if objective.targets < 0:
-            objective.targets = self.plan.outputs
+        make_objective(&objective, loss, from_logits, metrics, self.plan.output.activation, self.plan.outputs)
         keep = (keep_optimizer and self.compiled is not None and before.kind == made.kind and before.averages == made.averages
                 and (before.accumulated > 0) == (made.accumulated > 0))
         ask_decay(&self.plan, decay)
@@ -256,6 +291,9 @@ cdef class Network:
         self.plan.bf16 = bf16_for(self.plan.kernels) if self.precision == "bfloat16" else NULL
         self.compiled = (loss, bool(from_logits), optimizer, dict(hyper), list(metrics))
         self.idle.clear()
+        self.passes.clear()
+        self.ways.clear()
+        self.cuts += 1
         if keep:
             return
         state = self.new_state()
@@ -290,6 +328,9 @@ cdef class Network:
             raise RuntimeError("this network is being trained by another call; wait for it to end")
         ask(&self.plan, asked)
         self.idle.clear()
+        self.passes.clear()
+        self.ways.clear()
+        self.cuts += 1
 
     def take_averages(self):
         """Publish the averages of the weights in the place of the weights that the optimizer moves; it goes on from there.
@@ -390,6 +431,7 @@ cdef class Network:
             else:
                 forward_rows[double](self.forward, space, <double *>state.arena.base, <double *>from_x, <double *>to, rows, threads)
         self.spaces.append(space)
+        self.raise_own()
         return out
 
     def evaluate(self, x, y, sample_weight=None, int num_threads=0):
@@ -423,6 +465,7 @@ cdef class Network:
         else:
             evaluate_rows[double](space, &self.objective, <double *>state.arena.base, x, y, sample_weight, result)
         self.idle.append(space)
+        self.raise_own()
         return result
 
 

@@ -6,9 +6,10 @@ epoch, the row's place in the epoch, the operation and the column, so they do no
 """
 from libc.stdint cimport uint32_t
 
-from fastnn.kernels.coupling cimport batch_backward, batch_forward, batch_outside
+from fastnn.kernels.coupling cimport batch_backward, batch_forward, batch_outside, normal_outside
 from fastnn.kernels.csrc cimport FNN_STORE, FNN_ACTIVATION_linear, fnn_kernels
 from fastnn.kernels.dense cimport rowwise_backward, rowwise_forward, slope
+from fastnn.kernels.own cimport own_backward, own_forward
 from fastnn.kernels.plan cimport (
     COLUMN_ALIGN,
     OP_ACTIVATION,
@@ -18,6 +19,7 @@ from fastnn.kernels.plan cimport (
     OP_DROP,
     OP_LAYER_NORM,
     OP_NOISE,
+    OP_OWN,
     OP_PRELU,
     OP_SCALE,
     OP_SPLIT,
@@ -63,7 +65,7 @@ cdef void operation_forward(const Plan *plan, const Space *space, const Node *no
         k.normalize_rows(rows, n, x, op.x.row, op.parameters[LAYER_NORM_EPSILON], <int>op.parameters[LAYER_NORM_CENTER], m,
                          op.m.row, work + op.inverse + begin)
         k.scale_columns(rows, n, m, op.m.row, weights + op.weights, weights + op.weights + op.stride, a, lda)
-    elif op.kind == OP_PRELU and draw.train:
+    elif op.kind == OP_PRELU and draw.keep:
         k.negative_part(rows, n, x, op.x.row, x, op.x.row, m, op.m.row)
         k.prelu_forward(rows, n, x, op.x.row, weights + op.weights, 0, a, lda)
     elif op.kind == OP_ADD:
@@ -71,6 +73,8 @@ cdef void operation_forward(const Plan *plan, const Space *space, const Node *no
         operation_rows(k, op, weights + op.weights, x, op.x.row, work + partner.x.offset + begin * partner.x.row, partner.x.row, a, lda,
                        rows, scratch)
     else:
+        if op.kind == OP_BATCH_NORM and draw.keep and not draw.train:
+            normal_outside(plan, op, weights, work, begin, rows, scratch)
         operation_rows(k, op, weights + op.weights, x, op.x.row, <real *>NULL, 0, a, lda, rows, scratch)
 
 
@@ -93,6 +97,8 @@ cdef void operation_rows(const fnn_kernels *k, const Op *op, const real *w, cons
         k.scale_columns(rows, n, x, ldx, scratch, scratch + n, out, ldo)
     elif op.kind == OP_PRELU:
         k.prelu_forward(rows, n, x, ldx, w, 0, out, ldo)
+    elif op.kind == OP_OWN:
+        own_forward(op, x, ldx, out, ldo, rows)
     elif op.kind == OP_BATCH_NORM:
         batch_outside(op, w, scratch)
         k.scale_columns(rows, n, x, ldx, scratch, scratch + n, out, ldo)
@@ -122,7 +128,7 @@ cdef void by_chance(const fnn_kernels *k, const Op *op, const real *x, real *m, 
 
 
 cdef void operation_backward(const Plan *plan, const Node *node, const Layer *below, const real *weights, real *work, Py_ssize_t begin,
-                             Py_ssize_t rows, real *scratch) noexcept nogil:
+                             Py_ssize_t rows, const Draw *draw, real *scratch) noexcept nogil:
     """Rows of the deltas (OUT) of the node below from this operation's, through the operation and the activation below."""
     cdef const fnn_kernels *k = plan.kernels
     cdef const Op *op = node.op
@@ -137,18 +143,18 @@ cdef void operation_backward(const Plan *plan, const Node *node, const Layer *be
     if below.narrow:
         out = scratch + 2 * COLUMN_ALIGN * n
         ld = round_up(n, COLUMN_ALIGN)
-    if op.kind == OP_DROP or op.kind == OP_SCALE:
+    if draw.train and (op.kind == OP_DROP or op.kind == OP_SCALE):
         k.multiply_rows(rows, n, d, ldd, m, op.m.row, out, ld)
     elif op.kind == OP_PRELU:
         k.prelu_backward(rows, n, x, op.x.row, weights + op.weights, d, ldd, out, ld)
     elif op.kind == OP_LAYER_NORM:
         k.scale_columns(rows, n, d, ldd, weights + op.weights, NULL, out, ld)
         k.normalize_rows_backward(rows, n, m, op.m.row, work + op.inverse + begin, <int>op.parameters[LAYER_NORM_CENTER], out, ld, out, ld)
-    elif op.kind == OP_BATCH_NORM and op.frozen:
+    elif op.kind == OP_BATCH_NORM and draw.train and not op.frozen:
+        batch_backward(plan, node, work, begin, rows, out, ld)
+    elif op.kind == OP_BATCH_NORM:
         batch_outside(op, weights + op.weights, scratch)
         k.scale_columns(rows, n, d, ldd, scratch, NULL, out, ld)
-    elif op.kind == OP_BATCH_NORM:
-        batch_backward(plan, node, work, begin, rows, out, ld)
     elif op.kind == OP_AFFINE:
         for j in range(n):
             scratch[j] = <real>op.constants[j]
@@ -158,6 +164,8 @@ cdef void operation_backward(const Plan *plan, const Node *node, const Layer *be
         k.add_rows(rows, n, d, ldd, work + added.d.offset + begin * added.d.row, added.d.row, out, ld)
     else:
         k.gather(rows, n, NULL, d, ldd, out, ld)
+    if op.kind == OP_OWN:
+        own_backward(op, x, op.x.row, a, node.layer.a.row, out, ld, rows)
     if op.kind == OP_ACTIVATION:
         if op.rowwise:
             rowwise_backward(k, op.activation, op.parameters, rows, n, x if op.reads_input else a,

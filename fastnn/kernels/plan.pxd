@@ -87,6 +87,7 @@ cdef enum OpKind:
     OP_LAYER_NORM         # rows to mean 0 and variance 1, then scale and offset
     OP_SPLIT              # the input of a residual block, as it is,
     OP_ADD                # which is added to the block's output
+    OP_OWN                # an activation of the user's own, in Python (own.pyx)
 
 cdef enum:
     OP_PARAMETERS = 4
@@ -102,6 +103,8 @@ cdef struct Op:
     double parameters[OP_PARAMETERS]  # also of the activation
     Py_ssize_t stream         # number of its random numbers among all of the network's
     Py_ssize_t partner        # of OP_ADD: the node of its OP_SPLIT; of that: the node of its OP_ADD
+    void *function            # OP_OWN: an OwnFunction, which the network's specification keeps,
+    const int *failed         # and whether it has raised anything
     const double *constants   # OP_AFFINE: scale, then offset, `units` each
     # vectors of `units` parameters; those that are not used keep their first value
     int vectors
@@ -199,10 +202,12 @@ cdef struct Plan:
     Py_ssize_t nodes
     Node *node
     Py_ssize_t coupled        # operations that couple a batch's rows
+    Py_ssize_t owns           # activations of the user's own
     Py_ssize_t lowest         # the first node with something to train: no deltas are needed below it
     Py_ssize_t variables
     Variable *variable
     Matrix x                  # the rows of a batch
+    Layer entry               # how they look to the first node where their own gradients are wanted: a wide, linear layer
     Output output
     Py_ssize_t tiles
     Tile *tile
@@ -241,14 +246,26 @@ cdef struct Source:
     int64_t epoch             # the network's lifetime epoch, and the rows seen in it:
     Py_ssize_t shift          # added to the place
     Py_ssize_t rows
+    bint still                # deltas are wanted, but the rows pass as outside training: without chance or the batch's own moments
+    # what passes between the rows and whoever has the loss in hand, all (rows, units) or (rows, inputs) and contiguous
+    void *output              # where outputs go; NULL: nowhere
+    const void *upstream      # gradients with respect to them
+    void *slopes              # where gradients with respect to x go; NULL: nowhere
 
-# What a rows phase does: nodes [first, last) forward; at the end of them all also the output, the loss and the first deltas; and nodes
-# back to `until` backward, from `back` on.
+# What a rows phase does at the output, between its way forward and its way back; the last two may come together.
+cdef enum Ending:
+    ENDING_NONE = 0
+    ENDING_LOSS = 1       # last activation, loss, metrics and first deltas
+    ENDING_OUTPUT = 2     # last activation; the output goes to whom it may concern
+    ENDING_UPSTREAM = 4   # first deltas from gradients that came from there
+
+# What a rows phase does: nodes [first, last) forward; the ending; and nodes back to `until` backward, from `back` on.
 cdef struct Stretch:
     Py_ssize_t first
     Py_ssize_t last
     Py_ssize_t back
     Py_ssize_t until
+    Ending ending
 
 # The rest of a workspace, in elements: columns for y, weights, deltas and values, each of `capacity` rows.
 cdef struct Space:
@@ -266,6 +283,7 @@ cdef struct Space:
     Py_ssize_t totals         # for each thread, `totals_size`: SUM_SETS numbers in double for each variable
     Py_ssize_t totals_size
     Py_ssize_t transposed
+    Py_ssize_t entry          # from there on: copies for layers that have none, where gradients go through them to the rows
     Py_ssize_t size
 
 # A power that grows by one step at a time: a function of base and step alone, whatever was computed before.
@@ -345,6 +363,7 @@ cdef inline Stretch whole_way(const Plan *plan) noexcept nogil:
     s.first = s.until = 0
     s.last = plan.nodes
     s.back = plan.nodes - 1
+    s.ending = ENDING_LOSS
     return s
 
 cdef inline Py_ssize_t panel_count(Py_ssize_t columns, const fnn_kernels *k) noexcept nogil:

@@ -1,6 +1,5 @@
 from fastnn.kernels.memory cimport Arena
-from fastnn.kernels.plan cimport PhaseKind, Plan, Stretch
+from fastnn.kernels.plan cimport Plan
 
 cdef Arena make_plan(Plan *plan, input_dim, layers)
-cdef int rows_phases(const Plan *plan, PhaseKind *kind, Stretch *stretch) noexcept
 cdef int link_nodes(Plan *plan) except -1

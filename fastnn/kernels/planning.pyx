@@ -2,6 +2,7 @@
 from fastnn.kernels.activations cimport set_activation
 from fastnn.kernels.csrc cimport FNN_PARAMETERS_MAX, FNN_ACTIVATION_linear
 from fastnn.kernels.memory cimport Arena
+from fastnn.kernels.own cimport OwnFunction
 from fastnn.kernels.plan cimport (
     COLUMN_ALIGN,
     MAX_COUPLED,
@@ -12,29 +13,24 @@ from fastnn.kernels.plan cimport (
     OP_DROP,
     OP_LAYER_NORM,
     OP_NOISE,
+    OP_OWN,
     OP_PARAMETERS,
     OP_PRELU,
     OP_SCALE,
     OP_SPLIT,
     OP_VECTORS,
-    PHASE_MOMENTS,
-    PHASE_ROWS,
-    PHASE_SLOPES,
     TILE_BLOCK,
     Layer,
     Node,
     Op,
     Panel,
-    PhaseKind,
     Plan,
-    Stretch,
     Tile,
     Variable,
     is_narrow,
     panel_at,
     panel_count,
     round_up,
-    whole_way,
 )
 from fastnn.kernels.tiling cimport cut_tiles, list_variables
 
@@ -53,6 +49,7 @@ OPERATIONS = {
     "batch_norm": (OP_BATCH_NORM, 4, 2),
     "split": (OP_SPLIT, 0, 0),
     "add": (OP_ADD, 0, 0),
+    "own": (OP_OWN, 0, 0),
 }
 
 
@@ -185,6 +182,7 @@ cdef int add_operation(Plan *plan, Op *op, tuple entry, Py_ssize_t node, list sp
     # settings of one operation
     cdef Py_ssize_t j
     cdef Layer own
+    cdef OwnFunction own_function
     name, *settings = entry
     if name not in OPERATIONS:
         raise ValueError(f"there is no operation {name!r}; there are {', '.join(OPERATIONS)}")
@@ -211,6 +209,12 @@ cdef int add_operation(Plan *plan, Op *op, tuple entry, Py_ssize_t node, list sp
             for j in range(op.units):
                 plan.constants[j] = values[j]
             plan.constants += op.units
+    elif op.kind == OP_OWN:
+        own_function = settings[0]
+        op.function = <void *>own_function
+        op.failed = &own_function.failed
+        op.reads_input = not own_function.reads_output
+        plan.owns += 1
     elif op.kind == OP_SPLIT:
         splits.append(node)
     elif op.kind == OP_ADD:
@@ -281,45 +285,3 @@ cdef void add_vectors(Plan *plan, Py_ssize_t i, Py_ssize_t *at) noexcept:
     op.weights = at[0]
     op.stride = round_up(op.units, COLUMN_ALIGN)
     at[0] += op.vectors * op.stride
-
-
-cdef int rows_phases(const Plan *plan, PhaseKind *kind, Stretch *stretch) noexcept:
-    """kind, stretch (OUT): the phases of a step but for its tiles; returns how many there are.
-
-    Forward to each operation that couples rows, and on to the output; then back from each to the one before, as far as deltas are
-    needed.
-    """
-    cdef Py_ssize_t i, nodes = plan.nodes, first = 0, back = nodes - 1
-    cdef int n = 0
-    if plan.coupled == 0:
-        kind[0] = PHASE_ROWS
-        stretch[0] = whole_way(plan)
-        return 1
-    for i in range(nodes):
-        if not couples(plan, i):
-            continue
-        if first < i or i == 0:
-            kind[n] = PHASE_ROWS
-            stretch[n] = Stretch(first, i, -1, 0)
-            n += 1
-        kind[n] = PHASE_MOMENTS
-        stretch[n] = Stretch(i, 0, -1, 0)
-        n += 1
-        first = i
-    for i in range(plan.nodes - 1, plan.lowest, -1):
-        if not couples(plan, i):
-            continue
-        kind[n] = PHASE_ROWS
-        stretch[n] = Stretch(first, nodes, back, i + 1)
-        kind[n + 1] = PHASE_SLOPES
-        stretch[n + 1] = Stretch(i, 0, -1, 0)
-        n += 2
-        first = nodes = plan.nodes + 1  # nothing more forward
-        back = i
-    kind[n] = PHASE_ROWS
-    stretch[n] = Stretch(first, nodes, back, 0)
-    return n + 1
-
-
-cdef inline bint couples(const Plan *plan, Py_ssize_t node) noexcept:
-    return plan.node[node].op != NULL and plan.node[node].op.kind == OP_BATCH_NORM and not plan.node[node].op.frozen

@@ -138,6 +138,8 @@ cdef class Training:
         run.epoch_steps = epoch_steps
         self.layout = lay_out(run, network, threads)
         self.state = network.copy_state(network.state)
+        self.state.epochs += network.rows_drawn > 0  # a loop of Python's own took random numbers of this epoch
+        network.rows_drawn = 0
         self.version = network.version
         columns = network.objective.columns * (2 if validation is not None else 1)
         self.log_array = np.zeros((min(max(epochs, 1), <Py_ssize_t>LOG_ROWS), columns))
@@ -376,6 +378,7 @@ cdef class Training:
     def raise_status(self):
         """Raise what ended this training: NaN or infinity in the data, or a loss that is not finite."""
         cdef Run *run = &self.run_state
+        self.network.raise_own()
         self.look_for_bad_data()
         if run.status == STATUS_BAD_DATA:
             raise ValueError("the data contained NaN or infinity while it was read")
@@ -405,6 +408,7 @@ cdef class Training:
         cdef double begun = clock()
         if not run.plan.kernels.all_finite(run.plan.parameters, run.parameters):
             self.close()
+            self.network.raise_own()
             self.look_for_bad_data()
             raise FloatingPointError(
                 f"a weight is no longer finite in epoch {run.first_epoch + run.epoch + 1}; the model keeps its last finite weights. "

@@ -1,6 +1,7 @@
 """Where the matrices of a running network lie: one arena, laid out for so many rows and threads."""
 from libc.string cimport memcpy
 
+from fastnn.kernels.csrc cimport FNN_ACTIVATION_linear
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.operations cimport only_in_training
 from fastnn.kernels.pieces cimport ROOM
@@ -50,9 +51,9 @@ cdef class Workspace:
         self.threads = threads
 
     cdef int lay_out(self, const Plan *plan, Py_ssize_t rows, Py_ssize_t value_rows, int columns, Py_ssize_t targets, Py_ssize_t blocks,
-                     const Optimizer *optimizer) except -1:
+                     const Optimizer *optimizer, bint slopes=False) except -1:
         """Sizes first, then one allocation: room for `rows` rows, `columns` values of `value_rows` rows, `blocks` partial gradients, and
-        what `optimizer` needs (NULL: nothing is trained)."""
+        what `optimizer` needs (NULL: nothing is trained); with `slopes` also for gradients with respect to the rows."""
         cdef Py_ssize_t i, at = 0, ld, capacity, deepest = 0, row_size = 0, itemsize = <Py_ssize_t>plan.kernels.itemsize
         cdef Layer *layer
         cdef Op *op
@@ -78,6 +79,12 @@ cdef class Workspace:
         x = [at, ld, 1]
         at += capacity * ld
         self.plan.x = x
+        self.plan.entry.inputs = self.plan.entry.units = self.plan.inputs
+        self.plan.entry.activation = FNN_ACTIVATION_linear
+        self.plan.entry.x = self.plan.entry.z = self.plan.entry.a = x
+        self.plan.entry.d = [at, ld, 1]
+        if slopes:
+            at += capacity * ld
         row_size = ld
         for i in range(self.plan.nodes):
             layer = self.plan.node[i].layer
@@ -136,6 +143,12 @@ cdef class Workspace:
             at = lay_out_reduced(&self.plan, capacity, at)
         self.space.transposed = at
         at += self.plan.transposed if train else 0
+        self.space.entry = at - self.space.transposed
+        if slopes:
+            for i in range(self.plan.layers):
+                if self.plan.layer[i].transposed < 0 and not self.plan.layer[i].narrow:
+                    at += round_up(self.plan.layer[i].units * round_up(self.plan.layer[i].inputs, <Py_ssize_t>self.plan.kernels.lanes),
+                                   COLUMN_ALIGN)
         self.space.size = at
         if at < 0 or at > (<Py_ssize_t>1 << 46):
             raise MemoryError("the network and this batch size need more memory than can be addressed")

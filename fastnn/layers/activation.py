@@ -25,7 +25,7 @@ class Activation(Layer):
         self.activation = activations.for_layer(activation, "Activation: activation")
 
     def plan(self):
-        return [("activation", self.activation.specification)]
+        return [self.activation.operation]
 
     def call(self, x):
         return self.activation(x).astype(x.dtype, copy=False)
@@ -45,9 +45,7 @@ class Parametric(Layer):
         raise NotImplementedError
 
     def plan(self):
-        return [
-            ("activation", activations.for_layer(self.as_activation(), type(self).__name__).specification)
-        ]
+        return [activations.for_layer(self.as_activation(), type(self).__name__).operation]
 
     def call(self, x):
         return self.as_activation()(x).astype(x.dtype, copy=False)

@@ -192,15 +192,19 @@ quantization_config : None
         return (*input_shape[:-1], self.units)
 
     def plan(self):
+        if isinstance(self.activation, activations.Custom):
+            return [(self.units, "linear", self.use_bias), self.activation.operation]
         return [(self.units, self.activation.specification, self.use_bias)]
 
     def call(self, x):
-        return dense_forward(
+        own = isinstance(self.activation, activations.Custom)
+        out = dense_forward(
             x,
             self.kernel.value,
             None if self.bias is None else self.bias.value,
-            self.activation.specification,
+            "linear" if own else self.activation.specification,
         )
+        return self.activation(out).astype(x.dtype, copy=False) if own else out
 
     def get_config(self):
         return {

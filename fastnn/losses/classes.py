@@ -1,104 +1,101 @@
-"""Losses as objects: a function, its options, and how rows become one number."""
+"""Losses as objects: a function and its options."""
 
-from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
-from fastnn.config import standard_dtype
 from fastnn.losses import functions
-from fastnn.registry import Configured
-
-REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
-
-
-class Loss(Configured):
-    """Base class of the losses.
-
-    Parameters
-    ----------
-    name : str, optional
-    reduction : {"sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None}
-        How the rows' losses become one number. Training uses the first: their weighted sum divided by the
-        number of rows.
-    dtype : str, optional
-        Of the result; by default the dtype of the predictions.
-    """
-
-    function: ClassVar[Callable[..., np.ndarray]]
-
-    def __init__(
-        self, name: str | None = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None
-    ):
-        if reduction not in REDUCTIONS:
-            raise ValueError(f"reduction={reduction!r}: must be one of {', '.join(map(repr, REDUCTIONS))}.")
-        self.name = name or type(self).__name__.lower()
-        self.reduction = reduction
-        self.dtype = None if dtype is None else standard_dtype(dtype)
-
-    def options(self) -> dict[str, Any]:
-        """Return what `call` passes on to the function."""
-        return {}
-
-    def call(self, y_true: Any, y_pred: Any) -> np.ndarray:
-        """Return the loss of each row."""
-        return type(self).function(y_true, y_pred, **self.options())
-
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Return the reduced loss of predictions, as a float (an array where ``reduction`` is none)."""
-        rows = self.call(y_true, y_pred)
-        if self.dtype is not None:
-            rows = rows.astype(self.dtype)
-        weight = None
-        if sample_weight is not None:
-            weight = np.asarray(sample_weight, rows.dtype)
-            weight = weight[..., 0] if weight.ndim == rows.ndim + 1 and weight.shape[-1] == 1 else weight
-            if weight.shape not in (rows.shape, ()):
-                raise ValueError(
-                    f"sample_weight has shape {weight.shape}, but there is one loss for each of {rows.shape}."
-                )
-            rows = rows * weight
-        if self.reduction in ("none", None):
-            return rows
-        total = float(rows.sum(dtype=np.float64))
-        if self.reduction == "sum":
-            return total
-        if self.reduction == "mean_with_sample_weight" and weight is not None:
-            return total / float(np.broadcast_to(weight, rows.shape).sum(dtype=np.float64))
-        return total / rows.size
-
-    def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "reduction": self.reduction, **self.options()}
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} name={self.name}>"
+from fastnn.losses.align import align_classes
+from fastnn.losses.loss import Loss as Loss
 
 
-class MeanSquaredError(Loss):
-    """Mean of squared differences; see `mean_squared_error`."""
+def _of(name: str, function: Any, default_name: str = "") -> type[Loss]:
+    """Make the class of a loss without options."""
+    key = default_name or function.__name__
 
-    function = staticmethod(functions.mean_squared_error)
+    def __init__(self, reduction="sum_over_batch_size", name=key, dtype=None):
+        Loss.__init__(self, name, reduction, dtype)
 
-    def __init__(self, reduction="sum_over_batch_size", name="mean_squared_error", dtype=None):
+    body = {
+        "__init__": __init__,
+        "__doc__": f"See `{function.__name__}`; ``reduction`` as for `Loss`.",
+        "function": staticmethod(function),
+        "__module__": __name__,
+    }
+    return type(name, (Loss,), body)
+
+
+MeanSquaredError = _of("MeanSquaredError", functions.mean_squared_error)
+MeanAbsoluteError = _of("MeanAbsoluteError", functions.mean_absolute_error)
+MeanAbsolutePercentageError = _of("MeanAbsolutePercentageError", functions.mean_absolute_percentage_error)
+MeanSquaredLogarithmicError = _of("MeanSquaredLogarithmicError", functions.mean_squared_logarithmic_error)
+LogCosh = _of("LogCosh", functions.log_cosh)
+Hinge = _of("Hinge", functions.hinge)
+SquaredHinge = _of("SquaredHinge", functions.squared_hinge)
+CategoricalHinge = _of("CategoricalHinge", functions.categorical_hinge)
+KLDivergence = _of("KLDivergence", functions.kl_divergence)
+Poisson = _of("Poisson", functions.poisson)
+
+
+def _between(value: Any, what: str, low: float, high: float) -> Any:
+    if not low <= value <= high:
+        raise ValueError(f"{what} must be in [{low:g}, {high:g}], got {value!r}.")
+    return value
+
+
+def _not_negative(value: Any, what: str) -> Any:
+    if not value >= 0:
+        raise ValueError(f"{what} must be at least 0, got {value!r}.")
+    return value
+
+
+class CosineSimilarity(Loss):
+    """Direction of vectors, whatever their length; see `cosine_similarity`."""
+
+    function = staticmethod(functions.cosine_similarity)
+
+    def __init__(self, axis=-1, reduction="sum_over_batch_size", name="cosine_similarity", dtype=None):
         super().__init__(name, reduction, dtype)
+        self.axis = axis
+
+    def options(self):
+        return {"axis": self.axis}
 
 
-class MeanAbsoluteError(Loss):
-    """Mean of absolute differences; see `mean_absolute_error`."""
+class Huber(Loss):
+    """Squared near the target, absolute far from it; see `huber`. Keras forgets ``delta`` in its config."""
 
-    function = staticmethod(functions.mean_absolute_error)
+    function = staticmethod(functions.huber)
 
-    def __init__(self, reduction="sum_over_batch_size", name="mean_absolute_error", dtype=None):
+    def __init__(self, delta=1.0, reduction="sum_over_batch_size", name="huber_loss", dtype=None):
         super().__init__(name, reduction, dtype)
+        if not delta > 0:
+            raise ValueError(f"delta must be above 0, got {delta!r}.")
+        self.delta = delta
+
+    def options(self):
+        return {"delta": self.delta}
+
+
+class Quantile(Loss):
+    """Pinball loss, for one quantile or several at once; see `quantile` for the order of the outputs."""
+
+    function = staticmethod(functions.quantile)
+
+    def __init__(self, quantiles=0.5, reduction="sum_over_batch_size", name="quantile", dtype=None):
+        super().__init__(name, reduction, dtype)
+        found = functions.check_quantiles(quantiles)
+        self.quantiles = found[0] if np.ndim(quantiles) == 0 else list(found)
+
+    def options(self):
+        return {"quantiles": self.quantiles}
 
 
 class _Crossentropy(Loss):
     def __init__(self, from_logits, label_smoothing, axis, reduction, name, dtype):
         super().__init__(name, reduction, dtype)
-        if not 0 <= label_smoothing <= 1:
-            raise ValueError(f"label_smoothing must be in [0, 1], got {label_smoothing!r}.")
         self.from_logits = bool(from_logits)
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = _between(label_smoothing, "label_smoothing", 0, 1)
         self.axis = axis
 
     def options(self):
@@ -122,6 +119,37 @@ class BinaryCrossentropy(_Crossentropy):
         super().__init__(from_logits, label_smoothing, axis, reduction, name, dtype)
 
 
+class BinaryFocalCrossentropy(_Crossentropy):
+    """Binary crossentropy that looks at what is hard; see `binary_focal_crossentropy`."""
+
+    function = staticmethod(functions.binary_focal_crossentropy)
+
+    def __init__(
+        self,
+        apply_class_balancing=False,
+        alpha=0.25,
+        gamma=2.0,
+        from_logits=False,
+        label_smoothing=0.0,
+        axis=-1,
+        reduction="sum_over_batch_size",
+        name="binary_focal_crossentropy",
+        dtype=None,
+    ):
+        super().__init__(from_logits, label_smoothing, axis, reduction, name, dtype)
+        self.apply_class_balancing = bool(apply_class_balancing)
+        self.alpha = alpha
+        self.gamma = _not_negative(gamma, "gamma")
+
+    def options(self):
+        return {
+            **super().options(),
+            "apply_class_balancing": self.apply_class_balancing,
+            "alpha": self.alpha,
+            "gamma": self.gamma,
+        }
+
+
 class CategoricalCrossentropy(_Crossentropy):
     """Crossentropy of one class out of several, targets one-hot; see `categorical_crossentropy`."""
 
@@ -137,6 +165,30 @@ class CategoricalCrossentropy(_Crossentropy):
         dtype=None,
     ):
         super().__init__(from_logits, label_smoothing, axis, reduction, name, dtype)
+
+
+class CategoricalFocalCrossentropy(_Crossentropy):
+    """Categorical crossentropy that looks at what is hard; see `categorical_focal_crossentropy`."""
+
+    function = staticmethod(functions.categorical_focal_crossentropy)
+
+    def __init__(
+        self,
+        alpha=0.25,
+        gamma=2.0,
+        from_logits=False,
+        label_smoothing=0.0,
+        axis=-1,
+        reduction="sum_over_batch_size",
+        name="categorical_focal_crossentropy",
+        dtype=None,
+    ):
+        super().__init__(from_logits, label_smoothing, axis, reduction, name, dtype)
+        self.alpha = alpha if np.ndim(alpha) == 0 else [float(a) for a in alpha]
+        self.gamma = _not_negative(gamma, "gamma")
+
+    def options(self):
+        return {**super().options(), "alpha": self.alpha, "gamma": self.gamma}
 
 
 class SparseCategoricalCrossentropy(Loss):
@@ -161,7 +213,88 @@ class SparseCategoricalCrossentropy(Loss):
     def options(self):
         return {"from_logits": self.from_logits, "ignore_class": self.ignore_class, "axis": self.axis}
 
+    def counted(self, y_true, y_pred):
+        if self.ignore_class is None:
+            return None
+        return align_classes(y_true, y_pred, self.ignore_class)[0] != self.ignore_class
+
     def get_config(self):
         config = super().get_config()
         del config["axis"]  # Keras leaves it out
         return config
+
+
+class CategoricalGeneralizedCrossEntropy(Loss):
+    """Between crossentropy and absolute error; see `categorical_generalized_cross_entropy`."""
+
+    function = staticmethod(functions.categorical_generalized_cross_entropy)
+
+    def __init__(
+        self,
+        q=0.5,
+        reduction="sum_over_batch_size",
+        name="categorical_generalized_cross_entropy",
+        dtype=None,
+    ):
+        super().__init__(name, reduction, dtype)
+        if not 0 < q < 1:
+            raise ValueError(f"q must be between 0 and 1, got {q!r}.")
+        self.q = q
+
+    def options(self):
+        return {"q": self.q}
+
+
+class Dice(Loss):
+    """Overlap of targets and predictions, of all rows together or (``axis=-1``) of each; see `dice`."""
+
+    function = staticmethod(functions.dice)
+
+    def __init__(self, reduction="sum_over_batch_size", name="dice", axis=None, dtype=None):
+        super().__init__(name, reduction, dtype)
+        self.axis = axis
+
+    def options(self):
+        return {"axis": self.axis}
+
+
+class Tversky(Loss):
+    """Overlap with a weight of its own for each kind of error; see `tversky`. ``axis`` as for `Dice`."""
+
+    function = staticmethod(functions.tversky)
+
+    def __init__(
+        self, alpha=0.5, beta=0.5, reduction="sum_over_batch_size", name="tversky", axis=None, dtype=None
+    ):
+        super().__init__(name, reduction, dtype)
+        self.alpha = alpha
+        self.beta = beta
+        self.axis = axis
+
+    def options(self):
+        return {"alpha": self.alpha, "beta": self.beta, "axis": self.axis}
+
+
+CLASSES = (
+    BinaryCrossentropy,
+    BinaryFocalCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalFocalCrossentropy,
+    CategoricalGeneralizedCrossEntropy,
+    CategoricalHinge,
+    CosineSimilarity,
+    Dice,
+    Hinge,
+    Huber,
+    KLDivergence,
+    LogCosh,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Poisson,
+    Quantile,
+    SparseCategoricalCrossentropy,
+    SquaredHinge,
+    Tversky,
+)

@@ -1,8 +1,8 @@
-"""The losses as formulas: one value a row, and its gradient with respect to the predictions.
+"""The losses as formulas, one value a row, and what their compiled routines are given.
 
-Adding one is a function and an entry of ``TABLE`` here, a line in ``csrc/losses.def``, and (for an object
-with options) a class in ``classes.py``. The functions are part of the interface
-(``keras.losses.mean_squared_error(y_true, y_pred)``) and what the tests hold the compiled losses against.
+Adding one is a function (in ``regression.py``, ``probabilistic.py`` or ``margins.py``) and an entry of
+``TABLE`` here, a line in ``csrc/losses.def``, and (for an object with options) a class in ``classes.py``. The
+functions are part of the interface (``keras.losses.mean_squared_error(y_true, y_pred)``).
 """
 
 from collections.abc import Callable
@@ -10,195 +10,121 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn.activations import sigmoid, softmax
-from fastnn.config import epsilon
+from fastnn.losses.align import align as align, align_classes as align_classes
+from fastnn.losses.margins import categorical_hinge, dice, hinge, squared_hinge, tversky
+from fastnn.losses.probabilistic import (
+    binary_crossentropy,
+    binary_focal_crossentropy,
+    categorical_crossentropy,
+    categorical_focal_crossentropy,
+    categorical_generalized_cross_entropy,
+    kl_divergence,
+    poisson,
+    sparse_categorical_crossentropy,
+)
+from fastnn.losses.regression import (
+    check_quantiles,
+    cosine_similarity,
+    huber,
+    log_cosh,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_squared_error,
+    mean_squared_logarithmic_error,
+    quantile,
+)
+
+EPSILON = 1e-7  # which compiled losses clip at
+
+
+def _none(units: int) -> tuple[float, ...]:
+    return ()
 
 
 class Declaration(NamedTuple):
     """What a loss is: see ``TABLE``."""
 
     function: Callable[..., np.ndarray]
-    gradient: Callable[..., np.ndarray]
-    targets: str  # "units": as many a row as the output has units; "class": one class number a row
-    logits: bool  # whether it can take pre-activations, from_logits=True
+    # "units": as many a row as the output has units; "class": one class number a row; "repeated": one for
+    # each value of the option `quantiles`
+    targets: str = "units"
+    logits: bool = False  # whether it can take pre-activations, from_logits=True
+    parameters: Callable[..., tuple[float, ...]] = _none  # of the line in losses.def, from units and options
+    compiled: str = ""  # the line's name, where it is not the function's
 
 
-def align(y_true: Any, y_pred: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return both as float arrays of one shape; (N,) goes with (N, 1), nothing is ever broadcast."""
-    p = np.asarray(y_pred)
-    p = p if p.dtype.kind == "f" else p.astype(np.float64)
-    y = np.asarray(y_true, p.dtype)
-    if y.ndim == p.ndim - 1 and p.shape[-1] == 1:
-        y = y[..., None]
-    elif y.ndim == p.ndim + 1 and y.shape[-1] == 1:
-        y = y[..., 0] if p.ndim > 1 else y
-        p = p[..., None] if y.ndim == p.ndim + 1 else p
-    if y.shape != p.shape:
+def _smoothed(units: int, label_smoothing: float = 0.0) -> tuple[float, ...]:
+    return (1 - label_smoothing, label_smoothing)
+
+
+def _smoothed_to_half(units: int, label_smoothing: float = 0.0) -> tuple[float, ...]:
+    return (1 - label_smoothing, 0.5 * label_smoothing)
+
+
+def _binary_focal(
+    units: int,
+    apply_class_balancing: bool = False,
+    alpha: float = 0.25,
+    gamma: float = 2.0,
+    label_smoothing: float = 0.0,
+) -> tuple[float, ...]:
+    weight = (2 * alpha - 1, 1 - alpha) if apply_class_balancing else (0.0, 1.0)
+    return (*_smoothed_to_half(units, label_smoothing), gamma, *weight)
+
+
+def _categorical_focal(
+    units: int, alpha: Any = 0.25, gamma: float = 2.0, label_smoothing: float = 0.0
+) -> tuple[float, ...]:
+    each = [float(a) for a in np.ravel(alpha)]
+    if len(each) not in (1, units):
         raise ValueError(
-            f"y_true has shape {np.shape(y_true)} and y_pred {np.shape(y_pred)}; they must agree."
+            f"categorical_focal_crossentropy: alpha must be one number, or one for each of the {units} "
+            f"classes, but there are {len(each)}."
         )
-    return y, p
+    return (*_smoothed(units, label_smoothing), gamma, *each)
 
 
-def align_classes(y_true: Any, y_pred: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Return class numbers of shape ``y_pred.shape[:-1]``, checked, and the predictions."""
-    p = np.asarray(y_pred)
-    p = p if p.dtype.kind == "f" else p.astype(np.float64)
-    y = np.asarray(y_true)
-    if y.ndim == p.ndim and y.shape[-1] == 1:
-        y = y[..., 0]
-    if y.shape != p.shape[:-1]:
+def _ignored(units: int, ignore_class: int | None = None) -> tuple[float, ...]:
+    return (float("nan") if ignore_class is None else float(ignore_class),)
+
+
+def _quantiles(units: int, quantiles: Any = 0.5) -> tuple[float, ...]:
+    found = check_quantiles(quantiles)
+    if units % len(found):
         raise ValueError(
-            f"y_true has shape {np.shape(y_true)}, but class numbers for y_pred {p.shape} are {p.shape[:-1]}."
+            f"quantile: {len(found)} quantiles need {len(found)} units for each target, but the last layer "
+            f"has {units}."
         )
-    classes = y.astype(np.int64)
-    if (classes != y).any() or (classes < 0).any() or (classes >= p.shape[-1]).any():
-        raise ValueError(f"y_true must hold whole numbers from 0 to {p.shape[-1] - 1}.")
-    return classes, p
+    return found
 
 
-def _last_axis(axis: int) -> None:
-    if axis != -1:
-        raise NotImplementedError(f"axis={axis!r}: only the last axis, -1, is supported.")
-
-
-def _clip(p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities that have a finite logarithm, and where the gradient passes."""
-    eps = epsilon()
-    return np.clip(p, eps, 1 - eps), (p > eps) & (p < 1 - eps)
-
-
-def mean_squared_error(y_true, y_pred):
-    """``mean((y_true - y_pred)**2, axis=-1)``."""
-    y, p = align(y_true, y_pred)
-    return np.square(p - y).mean(axis=-1)
-
-
-def _mean_squared_error_gradient(y_true, y_pred, from_logits=False):
-    y, p = align(y_true, y_pred)
-    return 2 * (p - y) / p.shape[-1]
-
-
-def mean_absolute_error(y_true, y_pred):
-    """``mean(abs(y_true - y_pred), axis=-1)``."""
-    y, p = align(y_true, y_pred)
-    return np.abs(p - y).mean(axis=-1)
-
-
-def _mean_absolute_error_gradient(y_true, y_pred, from_logits=False):
-    y, p = align(y_true, y_pred)
-    return np.sign(p - y) / p.shape[-1]
-
-
-def binary_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=0.0, axis=-1):
-    """``-mean(y log p + (1 - y) log(1 - p), axis=-1)``, each output a yes or no of its own.
-
-    Parameters
-    ----------
-    y_true : array-like
-        Targets in [0, 1], fractions included.
-    y_pred : array-like
-        Probabilities, clipped to [1e-7, 1 - 1e-7]; with ``from_logits`` the values before the sigmoid.
-    from_logits : bool
-    label_smoothing : float
-        ``s`` in [0, 1]: targets become ``y * (1 - s) + s / 2``.
-    axis : int
-        -1.
-    """
-    _last_axis(axis)
-    y, p = align(y_true, y_pred)
-    y = y * (1 - label_smoothing) + 0.5 * label_smoothing
-    if from_logits:
-        rows = np.maximum(p, 0) - p * y + np.log1p(np.exp(-np.abs(p)))
-    else:
-        p, _ = _clip(p)
-        rows = -(y * np.log(p) + (1 - y) * np.log1p(-p))
-    return rows.mean(axis=-1)
-
-
-def _binary_crossentropy_gradient(y_true, y_pred, from_logits=False):
-    y, p = align(y_true, y_pred)
-    if from_logits:
-        return (sigmoid(p) - y) / p.shape[-1]
-    p, inside = _clip(p)
-    return inside * ((1 - y) / (1 - p) - y / p) / p.shape[-1]
-
-
-def categorical_crossentropy(y_true, y_pred, from_logits=False, label_smoothing=0.0, axis=-1):
-    """``-sum(y log p, axis=-1)`` for targets that are one-hot or probabilities.
-
-    Parameters
-    ----------
-    y_true, y_pred : array-like, (N, classes)
-        Predictions are divided by their sum and clipped to [1e-7, 1 - 1e-7]; with ``from_logits`` they are
-        the values before the softmax.
-    from_logits : bool
-    label_smoothing : float
-        ``s`` in [0, 1]: targets become ``y * (1 - s) + s / classes``.
-    axis : int
-        -1.
-    """
-    _last_axis(axis)
-    y, p = align(y_true, y_pred)
-    y = y * (1 - label_smoothing) + label_smoothing / y.shape[-1]
-    return -(y * _log_probabilities(p, from_logits)).sum(axis=-1)
-
-
-def _log_probabilities(p: np.ndarray, from_logits: bool) -> np.ndarray:
-    if from_logits:
-        shifted = p - p.max(axis=-1, keepdims=True)
-        return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return np.log(_clip(p / p.sum(axis=-1, keepdims=True))[0])
-
-
-def _categorical_crossentropy_gradient(y_true, y_pred, from_logits=False):
-    y, p = align(y_true, y_pred)
-    if from_logits:
-        return softmax(p) * y.sum(axis=-1, keepdims=True) - y
-    total = p.sum(axis=-1, keepdims=True)
-    share = p / total
-    clipped, inside = _clip(share)
-    slope = -y / clipped * inside
-    return (slope - (slope * share).sum(axis=-1, keepdims=True)) / total
-
-
-def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, ignore_class=None, axis=-1):
-    """Categorical crossentropy for targets given as class numbers: ``-log p[y]``.
-
-    Parameters
-    ----------
-    y_true : array-like of whole numbers, (N,) or (N, 1)
-        From 0 to classes - 1.
-    y_pred : array-like, (N, classes)
-    from_logits : bool
-        As in `categorical_crossentropy`.
-    ignore_class : None
-        Not supported yet.
-    axis : int
-        -1.
-    """
-    _last_axis(axis)
-    if ignore_class is not None:
-        raise NotImplementedError(f"ignore_class={ignore_class!r} is not supported yet; leave it at None.")
-    y, p = align_classes(y_true, y_pred)
-    return -np.take_along_axis(_log_probabilities(p, from_logits), y[..., None], axis=-1)[..., 0]
-
-
-def _sparse_categorical_crossentropy_gradient(y_true, y_pred, from_logits=False):
-    y, p = align_classes(y_true, y_pred)
-    one_hot = np.zeros_like(p)
-    np.put_along_axis(one_hot, y[..., None], 1, axis=-1)
-    return _categorical_crossentropy_gradient(one_hot, p, from_logits)
-
-
-_UNITS, _CLASS = "units", "class"
+_CLASS = "class"
 TABLE: dict[str, Declaration] = {
     d.function.__name__: d
     for d in (
-        Declaration(mean_squared_error, _mean_squared_error_gradient, _UNITS, False),
-        Declaration(mean_absolute_error, _mean_absolute_error_gradient, _UNITS, False),
-        Declaration(binary_crossentropy, _binary_crossentropy_gradient, _UNITS, True),
-        Declaration(categorical_crossentropy, _categorical_crossentropy_gradient, _UNITS, True),
-        Declaration(sparse_categorical_crossentropy, _sparse_categorical_crossentropy_gradient, _CLASS, True),
+        Declaration(mean_squared_error),
+        Declaration(mean_absolute_error),
+        Declaration(mean_absolute_percentage_error),
+        Declaration(mean_squared_logarithmic_error),
+        Declaration(huber, parameters=lambda units, delta=1.0: (delta,)),
+        Declaration(log_cosh),
+        Declaration(cosine_similarity),
+        Declaration(quantile, "repeated", parameters=_quantiles),
+        Declaration(binary_crossentropy, "units", True, _smoothed_to_half),
+        Declaration(binary_focal_crossentropy, "units", True, _binary_focal),
+        Declaration(categorical_crossentropy, "units", True, _smoothed),
+        Declaration(categorical_focal_crossentropy, "units", True, _categorical_focal),
+        Declaration(sparse_categorical_crossentropy, _CLASS, True, _ignored),
+        Declaration(categorical_generalized_cross_entropy, _CLASS, parameters=lambda units, q: (q,)),
+        Declaration(kl_divergence),
+        Declaration(poisson),
+        Declaration(hinge),
+        Declaration(squared_hinge),
+        Declaration(categorical_hinge),
+        Declaration(
+            tversky, parameters=lambda units, alpha=0.5, beta=0.5: (float(alpha), float(beta), EPSILON)
+        ),
+        # 2 I / (sum y + sum p + e) = I / (I + (sum y - I) / 2 + (sum p - I) / 2 + e / 2)
+        Declaration(dice, parameters=lambda units: (0.5, 0.5, EPSILON / 2), compiled="tversky"),
     )
 }

@@ -10,6 +10,7 @@ import numpy as np
 from fastnn.kernels.rates import Rates
 from fastnn.names import automatic, check
 from fastnn.optimizers import schedules
+from fastnn.optimizers.applying import apply, engine_of
 from fastnn.optimizers.schedules import LearningRateSchedule
 from fastnn.registry import Configured
 
@@ -216,6 +217,49 @@ class Optimizer(Configured):
     def update(w, g, slots, step, hyper):
         """Return (new weights, new slots) after step ``step``, counted from 1, with gradient ``g``."""
         raise NotImplementedError
+
+    # Training loops of one's own ----------------------------------------------------------------------------
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        """Take one step with these gradients.
+
+        Parameters
+        ----------
+        grads : Gradients, or sequence of array-like
+            What ``model.gradients`` or ``model.backward`` returned (then nothing is converted), or one array
+            for each trainable weight.
+        trainable_variables : list of Variable, optional
+            Whose gradients they are, in the same order: all trainable weights of one model. May be left out
+            where the optimizer trains one model.
+
+        Raises
+        ------
+        ValueError
+            For another number of gradients, another shape, or None among them.
+        FloatingPointError
+            Where a weight would become infinite or NaN; the model stays as it was.
+        RuntimeError
+            Where the model is being trained by ``fit`` in another thread.
+
+        Notes
+        -----
+        Clipping, decay of weights and all else that the optimizer does in ``fit`` is done here too. The model
+        need not be compiled with this optimizer, but steps are quickest where it is. Steps from several
+        threads are taken one after the other.
+        """
+        apply(self, grads, trainable_variables)
+
+    def apply_gradients(self, grads_and_vars: Any) -> Count:
+        """Take one step with pairs of a gradient and its variable; return the number of steps taken."""
+        pairs = list(grads_and_vars)
+        if pairs:
+            grads, variables = zip(*pairs, strict=True)
+            self.apply(grads, variables)
+        return self.iterations
+
+    def build(self, variables: Any) -> None:
+        """Get ready for gradients of these variables, all trainable weights of one model."""
+        engine_of(self, list(variables)).use(self)
 
     def bind(self, engine: Any) -> None:
         """Remember a network that trains with this optimizer, so that assigned numbers reach it."""

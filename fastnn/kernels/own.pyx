@@ -1,0 +1,117 @@
+"""Activations of a user's own: two functions on NumPy arrays, called in the middle of a strip's way through the layers.
+
+Whatever thread has the strip takes the GIL, and Python sees neither our memory nor our floating-point state: arrays are copied in and
+out, denormals are back. An exception is kept, the rows become NaN, and the native call ends early; whoever made it raises the
+exception (``Network.raise_own``).
+"""
+cimport numpy as cnp
+
+import numpy as np
+
+from libc.math cimport NAN
+from libc.stdint cimport uint64_t
+
+from fastnn.kernels.plan cimport Op
+from fastnn.kernels.runtime cimport float_flush, float_restore, real
+
+cnp.import_array()
+
+cdef uint64_t PYTHONS = float_flush()  # the floating-point state in which Python runs
+float_restore(PYTHONS)
+
+
+cdef class OwnFunction:
+    """A function and its derivative, as a network's plan points at them.
+
+    Parameters
+    ----------
+    f, df : callable
+        Of a matrix, element by element.
+    reads_output : bool
+        Whether `df` takes what `f` gave, and not what that took.
+    name : str
+        For messages.
+    look : callable, optional
+        Called with the first matrix that comes, before `f`.
+    """
+
+    def __init__(self, f, df, bint reads_output, str name not None, look=None):
+        self.f = f
+        self.df = df
+        self.reads_output = reads_output
+        self.name = name
+        self.look = look
+
+    def raise_error(self):
+        """Raise what went wrong since the last time, if anything did."""
+        cdef object error = self.error
+        self.error = None
+        self.failed = 0
+        if error is not None:
+            raise error
+
+    cdef object call(self, function, str what, x):
+        out = np.asarray(function(x))
+        if out.shape != x.shape:
+            raise ValueError(f"activation {self.name!r}: {what} returned shape {out.shape} for an array of shape {x.shape}; it must work "
+                             "element by element")
+        if out.dtype.kind not in "fiub":
+            raise TypeError(f"activation {self.name!r}: {what} returned an array of {out.dtype}, not of numbers")
+        return out
+
+    cdef int forward(self, x, out) except -1:
+        look, self.look = self.look, None
+        if look is not None:
+            look(x.copy())
+        out[...] = self.call(self.f, "f", x)
+        return 0
+
+    cdef int backward(self, x, deltas) except -1:
+        deltas *= self.call(self.df, "df", x)
+        return 0
+
+    def __reduce__(self):
+        return OwnFunction, (self.f, self.df, bool(self.reads_output), self.name)
+
+
+cdef object matrix(void *data, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t ld, size_t itemsize):
+    # an array over our memory: not to be handed on
+    cdef cnp.npy_intp[2] shape = [rows, columns]
+    cdef cnp.npy_intp[2] strides = [ld * <Py_ssize_t>itemsize, <Py_ssize_t>itemsize]
+    return cnp.PyArray_New(np.ndarray, 2, shape, cnp.NPY_FLOAT if itemsize == 4 else cnp.NPY_DOUBLE, strides, data, 0,
+                           cnp.NPY_ARRAY_WRITEABLE | cnp.NPY_ARRAY_ALIGNED, None)
+
+
+cdef void call_own(void *function, bint back, void *x, Py_ssize_t ldx, void *out, Py_ssize_t ldo, Py_ssize_t rows, Py_ssize_t columns,
+                   size_t itemsize) noexcept with gil:
+    cdef OwnFunction own = <OwnFunction>function
+    to = matrix(out, rows, columns, ldo, itemsize)
+    try:
+        if own.failed:
+            to[...] = NAN
+        elif back:
+            own.backward(matrix(x, rows, columns, ldx, itemsize).copy(), to)
+        else:
+            own.forward(matrix(x, rows, columns, ldx, itemsize).copy(), to)
+    except BaseException as error:
+        own.failed = 1
+        own.error = error
+        to[...] = NAN
+
+
+cdef void own_forward(const Op *op, const real *x, Py_ssize_t ldx, real *out, Py_ssize_t ldo, Py_ssize_t rows) noexcept nogil:
+    """out (OUT: rows x units) = f(x)."""
+    float_restore(PYTHONS)
+    call_own(op.function, False, <void *>x, ldx, out, ldo, rows, op.units, sizeof(real))
+    float_flush()
+
+
+cdef void own_backward(const Op *op, const real *x, Py_ssize_t ldx, const real *a, Py_ssize_t lda, real *d, Py_ssize_t ldd,
+                       Py_ssize_t rows) noexcept nogil:
+    """d (IN and OUT: rows x units) through the derivative at x, or at a = f(x)."""
+    float_restore(PYTHONS)
+    if op.reads_input:
+        call_own(op.function, True, <void *>x, ldx, d, ldd, rows, op.units, sizeof(real))
+    else:
+        call_own(op.function, True, <void *>a, lda, d, ldd, rows, op.units, sizeof(real))
+    float_flush()
