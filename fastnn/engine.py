@@ -129,6 +129,7 @@ class Engine:
             precision,
             rates=optimizer.native_rates(),
             decay=[optimizer.uses_weight_decay(v) for v in self._alive()],
+            orthogonal=[optimizer.orthogonalises(v) for v in self._alive()],
             keep_optimizer=before is optimizer,
         )
         kept = None if before is optimizer else optimizer.unpark(self)

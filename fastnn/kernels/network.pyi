@@ -40,6 +40,7 @@ class Network:
         *,
         rates: Rates | None = None,
         decay: Sequence[bool] | None = None,
+        orthogonal: Sequence[bool] | None = None,
         keep_optimizer: bool = False,
     ) -> None: ...
     def set_variables(self, asked: Sequence[dict[str, Any]]) -> None: ...

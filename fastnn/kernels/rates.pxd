@@ -12,4 +12,5 @@ cdef class Rates:
 
     cdef int64_t fill(self, int64_t step) except -1
 
+cdef double real_power(double base, double exponent) noexcept nogil
 cdef double scheduled_rate(Schedule *s, int64_t step) noexcept nogil
