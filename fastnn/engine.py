@@ -15,6 +15,7 @@ from fastnn.kernels.loops import apply_gradients, loss_gradients, pass_through
 from fastnn.kernels.network import Network
 from fastnn.kernels.passes import Pass
 from fastnn.kernels.training import Training
+from fastnn.results import Layout, Own
 from fastnn.variables import STATE, Variable
 
 
@@ -38,7 +39,8 @@ class Engine:
         self.net = Network(input_dim, plan, dtype)
         self.dtype = np.dtype(dtype)
         self.input_dim = input_dim
-        self.compiled: Any = None  # the Compiled that the network was last compiled for
+        self.compiled: Any = None  # the Compiled that the network was last compiled for,
+        self.layout: Any = None  # and the Layout of what it then reports
         self.optimizer: Any = None
         self.stale = True  # whether variables have values that the network does not
         self.asked: list = []  # of each variable in training, as the network was last told
@@ -125,7 +127,7 @@ class Engine:
             spec.from_logits,
             optimizer.native,
             optimizer.native_hypers(),
-            list(spec.metrics),
+            [judge.measure for judge in spec.judges if judge.measure is not None],
             precision,
             rates=optimizer.native_rates(),
             decay=[optimizer.uses_weight_decay(v) for v in self._alive()],
@@ -136,6 +138,8 @@ class Engine:
             self.net.set_optimizer_state(*kept)
         self.optimizer = optimizer
         optimizer.bind(self)
+        keys = [judge.key for judge in spec.judges if judge.measure is not None]
+        self.layout = Layout(keys, self.net.widths)
 
     def ask(self, asked: list) -> None:
         """Tell the network what is asked of each variable in training; not while it trains."""
@@ -151,8 +155,14 @@ class Engine:
         if self.optimizer.use_ema:
             self.net.take_averages()
 
-    def step(self, part: Any, seed: int) -> list[float]:
+    def own(self) -> Own:
+        """Return the metrics that Python computes."""
+        native = self.compiled.native
+        return Own(native.judges, native.kind)
+
+    def step(self, part: Any, seed: int) -> dict[str, Any]:
         """Take one training step on all of ``part``; return loss and metrics."""
+        own = self.own()
         training = Training(
             self.net,
             part.x,
@@ -162,6 +172,7 @@ class Engine:
             seed=seed,
             epochs=1,
             sample_weight=part.sample_weight,
+            keep_outputs=bool(own),
         )
         try:
             training.run(1, math.inf)
@@ -170,7 +181,12 @@ class Engine:
             raise
         finally:
             training.close()
-        return training.logs[0].tolist()
+        found = self.layout.named(training.logs[0])
+        if own:
+            own.reset()
+            own.update(*training.outputs())
+            found.update(own.results())
+        return found
 
     # Training loops of the caller's own ---------------------------------------------------------------------
 
@@ -287,4 +303,4 @@ class Engine:
 
 
 # What a network is compiled for that only an optimizer is wanted of.
-_ANY_LOSS = SimpleNamespace(specification="mean_squared_error", from_logits=False, metrics=())
+_ANY_LOSS = SimpleNamespace(specification="mean_squared_error", from_logits=False, judges=())

@@ -20,7 +20,7 @@ cdef Layout lay_out(Run *run, Network network, int threads):
     cdef Layout layout = Layout()
     cdef Py_ssize_t blocks = 0, capacity
     cdef bint sums = False
-    if run.batch > SUM_ROWS and network.plan.coupled == 0:
+    if run.batch > SUM_ROWS and network.plan.coupled == 0 and not run.keeps_outputs:
         blocks = (run.batch + SUM_ROWS - 1) // SUM_ROWS
         sums = blocks >= BLOCKS_A_THREAD * threads and blocks * network.plan.parameters * network.itemsize <= PARTIALS_BYTES
     run.phases = rows_phases(&network.plan, False, ENDING_LOSS, run.phase, run.stretch)

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.kernels.measures import Measure
 from fastnn.kernels.rates import Rates
 
 Array = NDArray[Any]
@@ -35,7 +36,7 @@ class Network:
         from_logits: bool,
         optimizer: str,
         hyper: dict[str, float],
-        metrics: Sequence[Specification],
+        metrics: Sequence[Measure | Specification],
         precision: str | None = None,
         *,
         rates: Rates | None = None,
@@ -49,6 +50,18 @@ class Network:
     def set_optimizer_state(self, slots: Sequence[Sequence[Array]], iterations: int) -> None: ...
     def optimizer_slots(self) -> list[list[Array]]: ...
     def predict(self, x: Array, out: Array | None = None, num_threads: int = 0) -> Array: ...
+    @property
+    def widths(self) -> tuple[int, ...]: ...
     def evaluate(
-        self, x: Array, y: Array, sample_weight: Array | None = None, num_threads: int = 0
+        self,
+        x: Array,
+        y: Array,
+        sample_weight: Array | None = None,
+        num_threads: int = 0,
+        tally: Tally | None = None,
     ) -> NDArray[np.float64]: ...
+
+class Tally:
+    def __init__(self, network: Network) -> None: ...
+    @property
+    def rows(self) -> int: ...

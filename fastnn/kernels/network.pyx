@@ -19,6 +19,7 @@ from fastnn.kernels.evaluation cimport evaluate_rows
 from fastnn.kernels.forward cimport Forward, Space, forward_rows
 from fastnn.kernels.losses cimport make_objective
 from fastnn.kernels.memory cimport Arena
+from fastnn.kernels.metrics cimport Metrics, make_metrics
 from fastnn.kernels.optimizers cimport fill_slots, make_optimizer, set_hyper
 from fastnn.kernels.operations cimport first_parameters
 from fastnn.kernels.pieces cimport pieces_of
@@ -27,6 +28,7 @@ from fastnn.kernels.planning cimport make_plan
 from fastnn.kernels.rates cimport Rates
 from fastnn.kernels.variables cimport ask, ask_decay
 from fastnn.kernels.runtime cimport bf16_for, kernels_for, real
+from fastnn.kernels.scores cimport finish_all
 from fastnn.kernels.threads cimport threads_for
 
 cnp.import_array()
@@ -259,8 +261,8 @@ cdef class Network:
             Whether the loss takes what comes before the sigmoid or softmax.
         hyper : dict
             Hyper-parameters of the optimizer by name; what is missing takes Keras's default.
-        metrics : list of str, or (str, parameters)
-            Out of ``fastnn.kernels.METRICS`` and ``LOSSES``.
+        metrics : list of Measure, str, or (str, parameters)
+            A name out of ``fastnn.kernels.METRICS`` and ``LOSSES`` stands for its mean, without weights.
         precision : {None, "bfloat16"} or the network's dtype
             Of the products of wide layers in training; ``None`` and the dtype are the same.
         rates : Rates, optional
@@ -280,13 +282,16 @@ cdef class Network:
             raise NotImplementedError("precision='bfloat16' is not for networks with an activation of the user's own")
         cdef Optimizer made = make_optimizer(optimizer, hyper, self.itemsize)
         cdef Objective objective
-        make_objective(&objective, loss, from_logits, metrics, self.plan.output.activation, self.plan.outputs)
+        cdef Metrics made_metrics
+        make_objective(&objective, loss, from_logits, self.plan.output.activation, self.plan.outputs)
+        made_metrics = make_metrics(&objective, metrics, self.plan.outputs)
         keep = (keep_optimizer and self.compiled is not None and before.kind == made.kind and before.averages == made.averages
                 and (before.accumulated > 0) == (made.accumulated > 0))
         ask_decay(&self.plan, decay)
         self.optimizer = made
         self.set_rates(rates)
         self.objective = objective
+        self.metrics = made_metrics
         self.precision = precision or self.dtype
         self.plan.bf16 = bf16_for(self.plan.kernels) if self.precision == "bfloat16" else NULL
         self.compiled = (loss, bool(from_logits), optimizer, dict(hyper), list(metrics))
@@ -434,7 +439,7 @@ cdef class Network:
         self.raise_own()
         return out
 
-    def evaluate(self, x, y, sample_weight=None, int num_threads=0):
+    def evaluate(self, x, y, sample_weight=None, int num_threads=0, Tally tally=None):
         """Loss and metrics of the network as last published, from any thread.
 
         Parameters
@@ -445,11 +450,13 @@ cdef class Network:
             Multiplies the rows' losses; their sum is divided by the number of rows.
         num_threads : int, default 0
             0 chooses by the cost.
+        tally : Tally, optional
+            What earlier calls saw; these rows are added to it.
 
         Returns
         -------
         ndarray of float64
-            Loss, then metrics.
+            Loss, then metrics; with `tally`, over all rows that it has seen.
         """
         cdef State state = self.state
         cdef Py_ssize_t rows = x.shape[0]
@@ -459,14 +466,44 @@ cdef class Network:
         if self.compiled is None:
             raise RuntimeError("compile the network before evaluating it")
         space = self.take_workspace(threads * max(block, <Py_ssize_t>COLUMN_ALIGN), threads)
-        result = np.zeros(self.objective.columns)
+        if tally is None:
+            tally = Tally(self)
+        elif tally.metrics is not self.metrics:
+            raise ValueError("this tally was begun before the network was compiled as it is now; begin another")
         if self.dtype == "float32":
-            evaluate_rows[float](space, &self.objective, <float *>state.arena.base, x, y, sample_weight, result)
+            evaluate_rows[float](space, &self.objective, <float *>state.arena.base, x, y, sample_weight, tally.state)
         else:
-            evaluate_rows[double](space, &self.objective, <double *>state.arena.base, x, y, sample_weight, result)
+            evaluate_rows[double](space, &self.objective, <double *>state.arena.base, x, y, sample_weight, tally.state)
         self.idle.append(space)
         self.raise_own()
-        return result
+        tally.rows += rows
+        return self.results(tally)
+
+    cdef results(self, Tally tally):
+        cdef double[::1] found = np.zeros(self.objective.results)
+        finish_all(&self.objective, &tally.state[0], tally.rows, &found[0])
+        return np.asarray(found)
+
+    @property
+    def widths(self):
+        """How many results each metric has, in their order; the loss, which comes before them, has one."""
+        return self.metrics.widths
+
+
+cdef class Tally:
+    """What evaluations of a compiled network, one after the other, have seen.
+
+    Parameters
+    ----------
+    network : Network
+    """
+
+    def __init__(self, Network network not None):
+        if network.compiled is None:
+            raise RuntimeError("compile the network before evaluating it")
+        self.metrics = network.metrics
+        self.state = np.zeros(network.objective.state)
+        self.rows = 0
 
 
 cdef int require_rows(Network network, x, out) except -1:

@@ -23,8 +23,8 @@ from fastnn.kernels.plan cimport (
     COLUMN_ALIGN,
     ENDING_OUTPUT,
     ENDING_UPSTREAM,
-    MAX_COLUMNS,
     PHASE_GRADIENTS,
+    SUM_LANES,
     Ending,
     Layer,
     Optimizer,
@@ -32,7 +32,8 @@ from fastnn.kernels.plan cimport (
     round_up,
 )
 from fastnn.kernels.runtime cimport clock
-from fastnn.kernels.schedule cimport ACTION_TRAIN, TINY_NOT, Run, add_values, means
+from fastnn.kernels.schedule cimport ACTION_TRAIN, TINY_NOT, Run, add_values
+from fastnn.kernels.scores cimport finish_all
 from fastnn.kernels.threads cimport threads_for
 from fastnn.kernels.whole cimport step_phases
 from fastnn.kernels.workspace cimport Workspace
@@ -60,7 +61,10 @@ cdef class Pass:
         self.own = own
         self.reduced = own and network.plan.bf16 != NULL
         self.objective = network.objective
-        self.objective.columns = 1
+        self.objective.columns = self.objective.results = 1  # no metrics
+        self.objective.metrics = 0
+        self.objective.weights = 0
+        self.objective.state = SUM_LANES
         run.objective = &self.objective
         run.tiny = TINY_NOT
         run.next.action = ACTION_TRAIN
@@ -313,11 +317,13 @@ cdef class Pass:
 
     cdef double loss(self):
         # of the rows that came last, as a fit reports it
-        cdef double value[MAX_COLUMNS]
-        memset(self.run_state.lanes, 0, 16 * sizeof(double))
+        cdef double value
+        cdef double[SUM_LANES] lanes
+        memset(lanes, 0, sizeof(lanes))
+        self.run_state.state = lanes
         add_values(&self.run_state, self.run_state.train.rows)
-        means(&self.run_state, self.run_state.train.rows, value)
-        return value[0]
+        finish_all(&self.objective, lanes, self.run_state.train.rows, &value)
+        return value
 
     cdef int open_entry(self, Network network, State state) except -1:
         # a way through the first layers, which have no transposed copy of their weights otherwise

@@ -6,7 +6,7 @@ a number for each variable puts the directions in the gradients' place before, w
 """
 from libc.math cimport sqrt
 
-from fastnn.kernels.evaluation cimport tree_sum
+from fastnn.kernels.scores cimport tree_sum
 from fastnn.kernels.pieces cimport AVERAGE, GATHER, ROOM, SHORTEN, STEP, add_squares, tile_stages
 from fastnn.kernels.plan cimport (
     PHASE_GRADIENTS,
