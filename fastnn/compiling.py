@@ -19,10 +19,11 @@ class Native(NamedTuple):
     metrics: tuple[Any, ...]  # each a name, or a name and its parameters
     objects: tuple[Metric, ...]
     keys: tuple[str, ...]  # "loss", then one for each metric
-    kind: str  # of targets: "units", "class" or "repeated"
+    kind: str  # of targets: "units" or "class"
     resolved: Resolved
     specification: Any  # of the loss: its compiled name, with parameters if there are any
     targets: int  # columns of y
+    own: Any  # OwnLoss of a loss of the user's own, else None
 
 
 class Compiled:
@@ -68,8 +69,8 @@ class Compiled:
         if self._loss is None:
             raise ValueError("There is no loss to train for: compile the model with loss=.")
         loss = self._loss
-        _refuse(loss)
-        name, kind = loss.name, loss.declaration.targets
+        name = loss.name
+        kind = "class" if loss.targets == "class" else "units"
         if name in ("categorical_crossentropy", "categorical_focal_crossentropy") and units == 1:
             raise ValueError(
                 f"{name} needs an output for each class, but {owner} has 1 unit; for yes "
@@ -103,10 +104,11 @@ class Compiled:
             tuple(found),
             tuple(objects),
             tuple(keys),
-            str(kind),
+            kind,
             loss,
             loss.specification(units),
             loss.columns(units),
+            loss.native_own(units),
         )
         return self.native
 
@@ -140,21 +142,6 @@ class Compiled:
             "precision": self.precision,
             **self.hints,
         }
-
-
-def _refuse(loss: Resolved) -> None:
-    """Raise for what is not trained with yet."""
-    what = ""
-    if loss.own is not None:
-        what = "a loss of your own"
-    elif loss.together:
-        what = "axis=None"
-    elif loss.ignored is not None:
-        what = f"ignore_class={loss.ignored}"
-    elif loss.reduction not in ("sum_over_batch_size", "mean"):
-        what = f"reduction={loss.reduction!r}"
-    if what:
-        raise NotImplementedError(f"loss {loss.name!r}: {what} is not supported in training yet.")
 
 
 # What options of losses and metrics must be for the compiled ones to compute the same.

@@ -110,6 +110,9 @@ class Engine:
             rates=optimizer.native_rates(),
             decay=[optimizer.uses_weight_decay(v) for v in self._alive()],
             keep_optimizer=before is optimizer,
+            reduction={"sum_over_batch_size": "mean"}.get(spec.resolved.reduction, spec.resolved.reduction),
+            own=spec.own,
+            together=spec.resolved.together,
         )
         kept = None if before is optimizer else optimizer.unpark(self)
         if kept is not None:
@@ -123,6 +126,21 @@ class Engine:
         if self.asked != asked and self.owner is None:
             self.net.set_variables(asked)
             self.asked = asked
+
+    def judge(self, part: Any, batch_size: int = 0) -> np.ndarray:
+        """Return loss and metrics of rows, as last published.
+
+        Parameters
+        ----------
+        part : Data
+        batch_size : int
+            Where the loss is of batches, their rows; 0 is all of them.
+        """
+        values = self.net.evaluate(part.x, part.y, part.sample_weight, batch_size=batch_size)
+        loss = self.compiled.native.resolved
+        if loss.apart:
+            values[0] = loss.judged(part.y, self.net.predict(part.x), part.sample_weight, batch_size)
+        return values
 
     def set_hyper(self, name: str, value: float) -> None:
         self.net.set_hyper(name, value)

@@ -32,6 +32,7 @@ from fastnn.frames import column_names, require_names
 from fastnn.history import History
 from fastnn.inference import Predictor
 from fastnn.layers.layer import KerasTensor
+from fastnn.losses.checking import first_use
 from fastnn.range_test import RangeTest, find_learning_rate
 from fastnn.stack import Stack
 from fastnn.summary import summary
@@ -332,6 +333,7 @@ class Sequential(Model):
             engine = self._ready(train.x.shape[1], True)
             if not self.trainable_weights:
                 warn(f"Model {self.name!r} has no trainable weights: nothing is learned.", UserWarning)
+            first_use(native, engine.net, train)
             run = kind(self, engine, train, validation, chosen, calls)
             self.column_names = names
             return run.run()
@@ -356,6 +358,7 @@ class Sequential(Model):
                 weight = class_weights.sample_weight(weights, part.y, part.sample_weight)
                 part = part._replace(sample_weight=weight)
             engine = self._ready(part.x.shape[1], True)
+            first_use(native, engine.net, part)
             engine.begin()
             values = engine.step(part, self.seed)
             engine.published()
@@ -415,7 +418,7 @@ class Sequential(Model):
         """Return the loss and the metrics over these rows, as `evaluate` does, without printing."""
         native = self._native("test_on_batch")
         part = self._data(native, x, y, sample_weight)
-        values = self._ready(part.x.shape[1], True).net.evaluate(*part).tolist()
+        values = self._ready(part.x.shape[1], True).judge(part).tolist()
         if not math.isfinite(values[0]):
             part.require_finite()
         return _result(native, values, return_dict)

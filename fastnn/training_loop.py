@@ -152,9 +152,8 @@ class Fit:
         self.bar = (
             progress.Progress(settings.verbose, settings.last, self.steps) if settings.verbose else None
         )
-        python = validation is not None and not (
-            isinstance(self.validation, Data) and settings.validation_freq == 1
-        )
+        native = isinstance(self.validation, Data) and settings.validation_freq == 1
+        python = validation is not None and (not native or engine.compiled.native.resolved.apart)
         self.watch = watch = Watch(callbacks, self.by_batches or python)
         self.history, self.callbacks = watch.history, watch.python
         self.by_step, self.by_epoch = watch.by_step, watch.by_epoch
@@ -226,6 +225,7 @@ class Fit:
 
     def _start(self, epoch: int) -> None:
         settings, columns = self.settings, self._columns()
+        native = None if self.own_validation else self.validation
         self.engine.begin()
         self.training = Training(
             self.engine.net,
@@ -236,11 +236,12 @@ class Fit:
             seed=self.model.seed,
             epochs=settings.last - epoch,
             sample_weight=self.train.sample_weight,
-            validation=None if self.own_validation else self.validation,
+            validation=native,
             stopping=self.watch.stopping_columns(columns, self.model),
             reaching=self.watch.reaching_column(columns, self.model),
             initial_epoch=epoch,
             epoch_steps=self.epoch_steps,
+            validation_batch=0 if native is None else self.validation_size,
         )
         self.engine.owner = self
         self.first = epoch  # the training's own count starts here
@@ -418,16 +419,16 @@ def evaluate(
     engine: Engine, part: Data, batch_size: int, callbacks: CallbackList | None, model: Any
 ) -> dict[str, float]:
     """Return loss and metrics of ``part``, calling the test hooks of ``callbacks``."""
-    keys, net = engine.compiled.native.keys, engine.net
+    keys = engine.compiled.native.keys
     if callbacks is None or not callbacks.overridden(*TEST_HOOKS):
-        return dict(zip(keys, net.evaluate(*part).tolist(), strict=True))
+        return dict(zip(keys, engine.judge(part, batch_size).tolist(), strict=True))
     model.stop_evaluating = False
     callbacks.on_test_begin({})
     total: Any = 0.0
     for batch, start in enumerate(range(0, len(part.x), batch_size)):
         piece = part.slice(start, start + batch_size)
         callbacks.on_test_batch_begin(batch, {})
-        total = total + net.evaluate(*piece) * len(piece.x)
+        total = total + engine.judge(piece) * len(piece.x)
         done = min(start + batch_size, len(part.x))
         logs = dict(sorted(zip(keys, (total / done).tolist(), strict=True)))
         callbacks.on_test_batch_end(batch, dict(logs))
@@ -441,7 +442,7 @@ def evaluate_batches(
     engine: Engine, first: Data, others: Iterator[Data], callbacks: CallbackList | None, model: Any
 ) -> dict[str, float]:
     """Return loss and metrics over batches, calling the test hooks of ``callbacks``."""
-    keys, net = engine.compiled.native.keys, engine.net
+    keys = engine.compiled.native.keys
     calls = callbacks if callbacks is not None and callbacks.overridden(*TEST_HOOKS) else None
     model.stop_evaluating = False
     if calls is not None:
@@ -452,7 +453,7 @@ def evaluate_batches(
     for batch, piece in enumerate(itertools.chain([first], others)):
         if calls is not None:
             calls.on_test_batch_begin(batch, {})
-        values = net.evaluate(*piece)
+        values = engine.judge(piece)
         if not math.isfinite(values[0]):
             piece.require_finite(f"batch {batch}: ")
         total = total + values * len(piece.x)

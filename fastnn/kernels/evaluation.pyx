@@ -6,6 +6,7 @@ from fastnn.kernels.csrc cimport fnn_barrier, fnn_barrier_init, fnn_barrier_wait
 from fastnn.kernels.plan cimport COLUMN_ALIGN, MAX_COLUMNS, SUM_ROWS, Objective, Source, Stretch, whole_way
 from fastnn.kernels.rows cimport rows_pass
 from fastnn.kernels.runtime cimport float_flush, float_restore, real
+from fastnn.kernels.shares cimport share_losses
 from fastnn.kernels.team cimport team_size
 from fastnn.kernels.threads cimport spins_for
 from fastnn.kernels.workspace cimport Workspace
@@ -27,7 +28,7 @@ cdef double tree_sum(const double *lanes) noexcept nogil:
 
 
 cdef void evaluate_thread(Workspace space, const Objective *objective, const real *weights, const Source *source, fnn_barrier *barrier,
-                          double *lanes, int thread, int team) noexcept nogil:
+                          double *lanes, Py_ssize_t batch, int thread, int team) noexcept nogil:
     # in rounds of one block a thread; thread 0 adds the row values in the order of the rows
     cdef Py_ssize_t block = thread_rows(space), begin, n, done = 0
     cdef real *work = <real *>space.arena.base
@@ -43,6 +44,7 @@ cdef void evaluate_thread(Workspace space, const Objective *objective, const rea
         fnn_barrier_wait(barrier, team, spins)
         if thread == 0:
             n = min(block * team, source.rows - done)
+            share_losses(&space.plan, &space.space, objective, source, work, done, n, batch)
             for i in range(objective.columns):
                 space.plan.kernels.sum_lanes(n, work + space.space.values + i * space.space.value_rows, lanes + 16 * i)
         fnn_barrier_wait(barrier, team, spins)
@@ -51,8 +53,8 @@ cdef void evaluate_thread(Workspace space, const Objective *objective, const rea
 
 
 cdef int evaluate_rows(Workspace space, const Objective *objective, const real *weights, const real[:, ::1] x, const real[:, ::1] y,
-                       weight, double[::1] result) except -1:
-    """result (OUT): means over the rows of loss (weighted) and metrics."""
+                       weight, double[::1] result, Py_ssize_t batch) except -1:
+    """result (OUT): means over the rows of loss (weighted; of batches of `batch` rows, where that matters) and metrics."""
     cdef Source source
     cdef const real[::1] w
     cdef fnn_barrier barrier
@@ -71,6 +73,8 @@ cdef int evaluate_rows(Workspace space, const Objective *objective, const real *
     source.key = 0
     source.epoch = 0
     source.shift = 0
+    if batch <= 0:
+        batch = source.rows
     if weight is not None:
         w = weight
         if w.shape[0] != source.rows:
@@ -81,10 +85,10 @@ cdef int evaluate_rows(Workspace space, const Objective *objective, const real *
     fnn_barrier_init(&barrier)
     if space.threads == 1:
         with nogil:
-            evaluate_thread(space, objective, weights, &source, &barrier, lanes, 0, 1)
+            evaluate_thread(space, objective, weights, &source, &barrier, lanes, batch, 0, 1)
     else:
         with nogil, parallel(num_threads=space.threads):
-            evaluate_thread(space, objective, weights, &source, &barrier, lanes, threadid(), team_size())
+            evaluate_thread(space, objective, weights, &source, &barrier, lanes, batch, threadid(), team_size())
     for i in range(objective.columns):
         result[i] = tree_sum(lanes + 16 * i) / <double>source.rows
     return 0

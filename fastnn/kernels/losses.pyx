@@ -4,6 +4,7 @@ import numpy as np
 from fastnn.kernels.arrays import as_matrix
 from fastnn.kernels.names import check_name
 
+from libc.math cimport NAN
 from libc.stdint cimport uint64_t
 
 from fastnn.kernels.csrc cimport (
@@ -98,6 +99,22 @@ cdef Py_ssize_t target_columns(const Term *loss, Py_ssize_t units) noexcept:
     if property == FNN_TARGETS_CLASS:
         return 1
     return units // <Py_ssize_t>loss.p[0] if property == FNN_TARGETS_REPEATED else units
+
+
+cdef int set_apart(Objective *objective, own, Py_ssize_t targets, bint together) except -1:
+    """What an objective (IN and OUT) says of a loss that comes between the phases. own: OwnLoss or None, which the caller keeps;
+    targets: columns of y that it takes."""
+    name = (<bytes>loss_table()[objective.term[0].index].name).decode()
+    objective.ignored = objective.term[0].p[0] if name.startswith("sparse") else NAN
+    objective.apart = own is not None or together
+    objective.together = together
+    objective.own = <void *>own if own is not None else NULL
+    if own is not None:
+        objective.targets = targets
+        objective.fused = False
+    if together and name != "tversky":
+        raise ValueError(f"loss {name!r} is not of all rows together")
+    return 0
 
 
 cdef int make_objective(Objective *objective, loss, bint from_logits, metrics, int last_activation, Py_ssize_t units) except -1:

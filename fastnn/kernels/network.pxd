@@ -1,6 +1,7 @@
 from fastnn.kernels.forward cimport Forward
 from fastnn.kernels.plan cimport Objective, Optimizer, Plan
 from fastnn.kernels.memory cimport Arena
+from fastnn.kernels.own cimport OwnLoss
 from fastnn.kernels.rates cimport Rates
 from fastnn.kernels.workspace cimport Workspace
 
@@ -16,6 +17,7 @@ cdef class Network:
     cdef Plan plan
     cdef Objective objective
     cdef Optimizer optimizer
+    cdef OwnLoss own              # a loss of the user's own, or None
     cdef Rates rates              # the schedule of its learning rate, or None
     cdef Arena tables
     cdef readonly str dtype

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.kernels.own import OwnLoss
 from fastnn.kernels.rates import Rates
 
 Array = NDArray[Any]
@@ -38,6 +39,9 @@ class Network:
         rates: Rates | None = None,
         decay: Sequence[bool] | None = None,
         keep_optimizer: bool = False,
+        reduction: str = "mean",
+        own: OwnLoss | None = None,
+        together: bool = False,
     ) -> None: ...
     def set_variables(self, asked: Sequence[dict[str, Any]]) -> None: ...
     def take_averages(self) -> None: ...
@@ -47,5 +51,10 @@ class Network:
     def optimizer_slots(self) -> list[list[Array]]: ...
     def predict(self, x: Array, out: Array | None = None, num_threads: int = 0) -> Array: ...
     def evaluate(
-        self, x: Array, y: Array, sample_weight: Array | None = None, num_threads: int = 0
+        self,
+        x: Array,
+        y: Array,
+        sample_weight: Array | None = None,
+        num_threads: int = 0,
+        batch_size: int = 0,
     ) -> NDArray[np.float64]: ...

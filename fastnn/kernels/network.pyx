@@ -15,8 +15,9 @@ from libc.string cimport memcpy
 from fastnn.kernels.dense cimport pack, unpack
 from fastnn.kernels.evaluation cimport evaluate_rows
 from fastnn.kernels.forward cimport Forward, Space, forward_rows
-from fastnn.kernels.losses cimport make_objective
+from fastnn.kernels.losses cimport make_objective, set_apart
 from fastnn.kernels.memory cimport Arena
+from fastnn.kernels.own cimport OwnLoss
 from fastnn.kernels.optimizers cimport fill_slots, make_optimizer, set_hyper
 from fastnn.kernels.operations cimport first_parameters
 from fastnn.kernels.pieces cimport pieces_of
@@ -25,6 +26,7 @@ from fastnn.kernels.planning cimport make_plan
 from fastnn.kernels.rates cimport Rates
 from fastnn.kernels.variables cimport ask, ask_decay
 from fastnn.kernels.runtime cimport bf16_for, kernels_for, real
+from fastnn.kernels.shares cimport set_share
 from fastnn.kernels.threads cimport threads_for
 
 cnp.import_array()
@@ -211,7 +213,7 @@ cdef class Network:
     # ---- settings ----
 
     def compile(self, loss not None, bint from_logits, str optimizer not None, dict hyper not None, metrics, precision=None, *,
-                Rates rates=None, decay=None, bint keep_optimizer=False):
+                Rates rates=None, decay=None, bint keep_optimizer=False, str reduction="mean", OwnLoss own=None, bint together=False):
         """Set loss, optimizer and metrics; the optimizer forgets what it remembered.
 
         Parameters
@@ -234,6 +236,12 @@ cdef class Network:
             Whether ``hyper["weight_decay"]`` acts on each array of :meth:`weights`; by default on all.
         keep_optimizer : bool, default False
             Whether the optimizer goes on with what it remembers, if it is of the same kind.
+        reduction : {"mean", "sum", "mean_with_sample_weight"}
+            What the weighted sum of a batch's losses is divided by: the rows, nothing, or the weights.
+        own : OwnLoss, optional
+            In the place of `loss`, which then says nothing. `evaluate` gives a loss of 0 with it.
+        together : bool, default False
+            Whether the loss, "tversky", is of all rows of a batch together; `evaluate` gives a loss of 0 then.
         """
         cdef State state
         cdef Optimizer before = self.optimizer
@@ -244,12 +252,15 @@ cdef class Network:
         cdef Optimizer made = make_optimizer(optimizer, hyper, self.itemsize)
         cdef Objective objective
         make_objective(&objective, loss, from_logits, metrics, self.plan.output.activation, self.plan.outputs)
+        set_apart(&objective, own, own.targets if own is not None else 0, together)
+        set_share(&objective, reduction)
         keep = (keep_optimizer and self.compiled is not None and before.kind == made.kind and before.averages == made.averages
                 and (before.accumulated > 0) == (made.accumulated > 0))
         ask_decay(&self.plan, decay)
         self.optimizer = made
         self.set_rates(rates)
         self.objective = objective
+        self.own = own
         self.precision = precision or self.dtype
         self.plan.bf16 = bf16_for(self.plan.kernels) if self.precision == "bfloat16" else NULL
         self.compiled = (loss, bool(from_logits), optimizer, dict(hyper), list(metrics))
@@ -390,7 +401,7 @@ cdef class Network:
         self.spaces.append(space)
         return out
 
-    def evaluate(self, x, y, sample_weight=None, int num_threads=0):
+    def evaluate(self, x, y, sample_weight=None, int num_threads=0, Py_ssize_t batch_size=0):
         """Loss and metrics of the network as last published, from any thread.
 
         Parameters
@@ -398,9 +409,11 @@ cdef class Network:
         x : ndarray, shape (rows, inputs)
         y : ndarray, shape (rows, outputs), or (rows, 1) class numbers for a sparse loss
         sample_weight : ndarray, shape (rows,), optional
-            Multiplies the rows' losses; their sum is divided by the number of rows.
+            Multiplies the rows' losses; their sum is divided as the reduction says.
         num_threads : int, default 0
             0 chooses by the cost.
+        batch_size : int, default 0
+            Rows of a batch, where the reduction is of batches; 0 is all rows.
 
         Returns
         -------
@@ -417,9 +430,9 @@ cdef class Network:
         space = self.take_workspace(threads * max(block, <Py_ssize_t>COLUMN_ALIGN), threads)
         result = np.zeros(self.objective.columns)
         if self.dtype == "float32":
-            evaluate_rows[float](space, &self.objective, <float *>state.arena.base, x, y, sample_weight, result)
+            evaluate_rows[float](space, &self.objective, <float *>state.arena.base, x, y, sample_weight, result, batch_size)
         else:
-            evaluate_rows[double](space, &self.objective, <double *>state.arena.base, x, y, sample_weight, result)
+            evaluate_rows[double](space, &self.objective, <double *>state.arena.base, x, y, sample_weight, result, batch_size)
         self.idle.append(space)
         return result
 

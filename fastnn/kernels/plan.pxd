@@ -23,6 +23,7 @@ cdef enum PhaseKind:
     PHASE_TILES           # each thread: gradients of weight tiles over the batch, and the optimizer
     PHASE_MOMENTS         # each thread: columns of the batch, what an operation that couples rows must know of them: forward,
     PHASE_SLOPES          # and backward
+    PHASE_LOSS            # one thread: the loss of a batch's rows together, and their first deltas
     PHASE_SUMS_TILES      # each thread: adds the blocks' gradients of its tiles, and the optimizer
     # Where the step looks at whole variables, the phase of the tiles is cut into several (whole.pyx):
     PHASE_GRADIENTS       # each thread: gradients of its tiles over the batch, stored as the parameters lie,
@@ -224,12 +225,26 @@ cdef struct Term:
     int index
     double p[FNN_TERM_PARAMETERS_MAX]  # its parameters
 
+# What the weighted sum of a batch's losses is divided by (shares.pyx).
+cdef enum Share:
+    SHARE_ROWS            # their number
+    SHARE_ONE             # nothing
+    SHARE_WEIGHTS         # the sum of their weights
+    SHARE_COUNTED         # the number of those that count
+
 # What a step computes at the output, in columns: the loss first, then the metrics.
 cdef struct Objective:
     bint fused                # the loss takes the pre-activation and leaves the output
     Py_ssize_t targets        # columns of y
     int columns
     Term term[MAX_COLUMNS]
+    Share share
+    double ignored            # class number of rows that count for nothing; NaN: none
+    # The loss and the first deltas come between rows forward and rows backward: `apart`, of all rows `together` by a formula, else by
+    # functions of the user's `own`.
+    bint apart
+    bint together
+    void *own                 # OwnLoss
 
 # Where the rows of a batch come from. x: (n, inputs), y: (n, targets), weight: (n,) or NULL, all contiguous.
 cdef struct Source:
@@ -346,6 +361,17 @@ cdef inline Stretch whole_way(const Plan *plan) noexcept nogil:
     s.last = plan.nodes
     s.back = plan.nodes - 1
     return s
+
+cdef inline Stretch after_loss(const Plan *plan, Py_ssize_t back, Py_ssize_t until) noexcept nogil:
+    # back from the output, where the first deltas lie already as a loss that is apart left them
+    cdef Stretch s
+    s.first = s.last = plan.nodes + 2
+    s.back = back
+    s.until = until
+    return s
+
+cdef inline bint is_after_loss(const Plan *plan, const Stretch *s) noexcept nogil:
+    return s.last == plan.nodes + 2
 
 cdef inline Py_ssize_t panel_count(Py_ssize_t columns, const fnn_kernels *k) noexcept nogil:
     cdef Py_ssize_t lanes = <Py_ssize_t>k.lanes, widest = <Py_ssize_t>k.panel_vectors

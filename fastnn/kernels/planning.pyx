@@ -17,6 +17,7 @@ from fastnn.kernels.plan cimport (
     OP_SCALE,
     OP_SPLIT,
     OP_VECTORS,
+    PHASE_LOSS,
     PHASE_MOMENTS,
     PHASE_ROWS,
     PHASE_SLOPES,
@@ -30,6 +31,7 @@ from fastnn.kernels.plan cimport (
     Stretch,
     Tile,
     Variable,
+    after_loss,
     is_narrow,
     panel_at,
     panel_count,
@@ -281,6 +283,22 @@ cdef void add_vectors(Plan *plan, Py_ssize_t i, Py_ssize_t *at) noexcept:
     op.weights = at[0]
     op.stride = round_up(op.units, COLUMN_ALIGN)
     at[0] += op.vectors * op.stride
+
+
+cdef int with_loss(const Plan *plan, PhaseKind *kind, Stretch *stretch, int n) noexcept:
+    """The same n phases (IN and OUT) with a loss that is apart between the way to the output and the way back from it; returns how many
+    there are then."""
+    cdef int i, at = 0
+    while kind[at] != PHASE_ROWS or stretch[at].last != plan.nodes:
+        at += 1
+    for i in range(n - 1, at, -1):
+        kind[i + 2] = kind[i]
+        stretch[i + 2] = stretch[i]
+    kind[at + 1] = PHASE_LOSS
+    kind[at + 2] = PHASE_ROWS
+    stretch[at + 2] = after_loss(plan, stretch[at].back, stretch[at].until)
+    stretch[at] = Stretch(stretch[at].first, stretch[at].last, -1, 0)
+    return n + 2
 
 
 cdef int rows_phases(const Plan *plan, PhaseKind *kind, Stretch *stretch) noexcept:

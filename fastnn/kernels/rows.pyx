@@ -3,11 +3,12 @@
 Rows do not depend on one another, so nothing here knows of threads: a caller hands each thread rows of its own.
 """
 from libc.stdint cimport int64_t
+from libc.string cimport memset
 
 from fastnn.kernels.csrc cimport FNN_ACTIVATION_linear, fnn_kernels
 from fastnn.kernels.dense cimport layer_backward, layer_forward
 from fastnn.kernels.operations cimport Draw, operation_backward, operation_forward
-from fastnn.kernels.plan cimport Matrix, Node, Objective, Output, Plan, Source, Space, Stretch, Term
+from fastnn.kernels.plan cimport Matrix, Node, Objective, Output, Plan, Source, Space, Stretch, Term, is_after_loss
 from fastnn.kernels.reduced cimport reduced_backward, reduced_deltas, reduced_forward, reduced_gather, reduced_input
 from fastnn.kernels.runtime cimport real
 
@@ -36,6 +37,8 @@ cdef int rows_pass(const Plan *plan, const Space *space, const Objective *object
             node_forward(plan, space, i, weights, work, begin + done, n, &draw, scratch)
         if stretch.last == plan.nodes:
             output_pass(plan, space, objective, work, source.weight != NULL, begin + done, n, value_at + done, scale, train)
+        elif train and is_after_loss(plan, stretch):
+            first_deltas(plan, space, work, False, begin + done, n)
         if train:
             for i in range(stretch.back, stretch.until - 1, -1):
                 node_backward(plan, i, weights, transposed, work, begin + done, n, scratch)
@@ -136,15 +139,18 @@ cdef void output_pass(const Plan *plan, const Space *space, const Objective *obj
     if not objective.fused and (last.activation != FNN_ACTIVATION_linear):
         k.activation_forward[last.activation](last.units, n, z, ld, out, ld, last.parameters)
     term = &objective.term[0]
-    k.loss[term.index](n, last.units, out, ld, y, ld, work + space.weight + begin if weighted else NULL, scale,
-                       delta if train else NULL, ld, value, term.p)
+    if objective.apart:
+        memset(value, 0, n * sizeof(real))  # until the loss is known
+    else:
+        k.loss[term.index](n, last.units, out, ld, y, ld, work + space.weight + begin if weighted else NULL, scale,
+                           delta if train else NULL, ld, value, term.p)
     for i in range(1, objective.columns):
         term = &objective.term[i]
         if term.is_loss:
             k.loss[term.index](n, last.units, out, ld, y, ld, NULL, 1.0, NULL, ld, value + i * space.value_rows, term.p)
         else:
             k.metric[term.index](n, last.units, out, ld, y, ld, value + i * space.value_rows, term.p)
-    if train:
+    if train and not objective.apart:
         first_deltas(plan, space, work, objective.fused, begin, n)
 
 

@@ -26,6 +26,7 @@ class Training:
         initial_epoch: int = 0,
         epoch_steps: int = 0,
         stream: bool = False,
+        validation_batch: int = 0,
     ) -> None: ...
     @property
     def logs(self) -> NDArray[np.float64]: ...
