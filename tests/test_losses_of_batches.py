@@ -12,11 +12,10 @@ from fastnn.kernels.threads import set_num_threads
 
 keras = pytest.importorskip("keras")
 
-REDUCTIONS = ["sum", "mean_with_sample_weight", "mean"]
-
-
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize(
+    ("reduction", "weighted"),
+    [("sum", True), ("mean_with_sample_weight", True), ("mean", True), ("mean_with_sample_weight", False)],
+)
 @pytest.mark.parametrize(
     ("name", "activation", "options"),
     [
