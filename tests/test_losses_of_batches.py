@@ -12,6 +12,7 @@ from fastnn.kernels.threads import set_num_threads
 
 keras = pytest.importorskip("keras")
 
+
 @pytest.mark.parametrize(
     ("reduction", "weighted"),
     [("sum", True), ("mean_with_sample_weight", True), ("mean", True), ("mean_with_sample_weight", False)],
