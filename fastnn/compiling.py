@@ -19,6 +19,7 @@ class Native(NamedTuple):
     resolved: Resolved
     specification: Any  # of the loss: its compiled name, with parameters if there are any
     targets: int  # columns of y
+    own: Any  # OwnLoss of a loss of the user's own, else None
 
 
 class Compiled:
@@ -62,24 +63,27 @@ class Compiled:
         if self._loss is None:
             raise ValueError("There is no loss to train for: compile the model with loss=.")
         loss = self._loss
-        _refuse(loss)
-        name, kind = loss.name, loss.declaration.targets
+        name = loss.name
+        kind = loss.targets
+        if not isinstance(kind, str):  # columns, of a loss of the user's own
+            kind = "units" if kind == units else "repeated"
         if name in ("categorical_crossentropy", "categorical_focal_crossentropy") and units == 1:
             raise ValueError(
                 f"{name} needs an output for each class, but {owner} has 1 unit; for yes "
                 "or no use 'binary_crossentropy'."
             )
-        judges = metric_list.resolve(self._metrics, self._weighted, units, str(kind), name)
+        judges = metric_list.resolve(self._metrics, self._weighted, units, kind, loss.columns(units), name)
         keys = ("loss", *(judge.key for judge in judges))
         self.native = Native(
             name,
             loss.from_logits,
             judges,
             keys,
-            str(kind),
+            kind,
             loss,
             loss.specification(units),
             loss.columns(units),
+            loss.native_own(units),
         )
         return self.native
 
@@ -110,21 +114,6 @@ class Compiled:
             "precision": self.precision,
             **self.hints,
         }
-
-
-def _refuse(loss: Resolved) -> None:
-    """Raise for what is not trained with yet."""
-    what = ""
-    if loss.own is not None:
-        what = "a loss of your own"
-    elif loss.together:
-        what = "axis=None"
-    elif loss.ignored is not None:
-        what = f"ignore_class={loss.ignored}"
-    elif loss.reduction not in ("sum_over_batch_size", "mean"):
-        what = f"reduction={loss.reduction!r}"
-    if what:
-        raise NotImplementedError(f"loss {loss.name!r}: {what} is not supported in training yet.")
 
 
 def _serialized(given: Any, flat: list[Any]) -> Any:

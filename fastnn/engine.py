@@ -12,7 +12,7 @@ import numpy as np
 from fastnn.data import require_finite
 from fastnn.kernels.gradients import Gradients
 from fastnn.kernels.loops import apply_gradients, loss_gradients, pass_through
-from fastnn.kernels.network import Network
+from fastnn.kernels.network import Network, Tally
 from fastnn.kernels.passes import Pass
 from fastnn.kernels.training import Training
 from fastnn.results import Layout, Own
@@ -132,6 +132,9 @@ class Engine:
             rates=optimizer.native_rates(),
             decay=[optimizer.uses_weight_decay(v) for v in self._alive()],
             keep_optimizer=before is optimizer,
+            reduction={"sum_over_batch_size": "mean"}.get(spec.resolved.reduction, spec.resolved.reduction),
+            own=spec.own,
+            together=spec.resolved.together,
         )
         kept = None if before is optimizer else optimizer.unpark(self)
         if kept is not None:
@@ -146,6 +149,26 @@ class Engine:
         if self.asked != asked and self.owner is None:
             self.net.set_variables(asked)
             self.asked = asked
+
+    def judge(self, part: Any, batch_size: int = 0, tally: Tally | None = None) -> np.ndarray:
+        """Return loss and metrics of rows, as last published.
+
+        Parameters
+        ----------
+        part : Data
+        batch_size : int
+            Where the loss is of batches, their rows; 0 is all of them.
+        tally : Tally, optional
+            What earlier calls saw; these rows are added to it.
+        """
+        tally = tally or Tally(self.net)
+        values = self.net.evaluate(part.x, part.y, part.sample_weight, tally=tally, batch_size=batch_size)
+        loss = self.compiled.native.resolved
+        if loss.apart:
+            outputs = self.net.predict(part.x)
+            tally.apart += loss.judged(part.y, outputs, part.sample_weight, batch_size) * len(outputs)
+            values[0] = tally.apart / tally.rows
+        return values
 
     def set_hyper(self, name: str, value: float) -> None:
         self.net.set_hyper(name, value)
@@ -303,4 +326,10 @@ class Engine:
 
 
 # What a network is compiled for that only an optimizer is wanted of.
-_ANY_LOSS = SimpleNamespace(specification="mean_squared_error", from_logits=False, judges=())
+_ANY_LOSS = SimpleNamespace(
+    specification="mean_squared_error",
+    from_logits=False,
+    judges=(),
+    own=None,
+    resolved=SimpleNamespace(reduction="mean", together=False),
+)

@@ -32,6 +32,7 @@ from fastnn.history import History
 from fastnn.inference import Predictor
 from fastnn.layers.layer import KerasTensor
 from fastnn.loops import Loops
+from fastnn.losses.checking import first_use
 from fastnn.range_test import RangeTest, find_learning_rate
 from fastnn.stack import Stack
 from fastnn.summary import summary
@@ -331,6 +332,7 @@ class Sequential(Model):
             engine = self._ready(train.x.shape[1], True)
             if not self.trainable_weights:
                 warn(f"Model {self.name!r} has no trainable weights: nothing is learned.", UserWarning)
+            first_use(native, engine.net, train)
             run = kind(self, engine, train, validation, chosen, calls)
             self.column_names = names
             return run.run()
@@ -355,6 +357,7 @@ class Sequential(Model):
                 weight = class_weights.sample_weight(weights, part.y, part.sample_weight)
                 part = part._replace(sample_weight=weight)
             engine = self._ready(part.x.shape[1], True)
+            first_use(native, engine.net, part)
             engine.begin()
             found = engine.step(part, self.seed)
             engine.published()

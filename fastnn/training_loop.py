@@ -154,9 +154,8 @@ class Fit:
         self.bar = (
             progress.Progress(settings.verbose, settings.last, self.steps) if settings.verbose else None
         )
-        python = validation is not None and not (
-            isinstance(self.validation, Data) and settings.validation_freq == 1
-        )
+        native = isinstance(self.validation, Data) and settings.validation_freq == 1
+        python = validation is not None and (not native or engine.compiled.native.resolved.apart)
         self.watch = watch = Watch(callbacks, self.by_batches or python, bool(self.own))
         self.history, self.callbacks = watch.history, watch.python
         self.by_step, self.by_epoch = watch.by_step, watch.by_epoch
@@ -228,6 +227,7 @@ class Fit:
 
     def _start(self, epoch: int) -> None:
         settings, columns = self.settings, self._labels()
+        native = None if self.own_validation else self.validation
         self.engine.begin()
         self.training = Training(
             self.engine.net,
@@ -238,12 +238,13 @@ class Fit:
             seed=self.model.seed,
             epochs=settings.last - epoch,
             sample_weight=self.train.sample_weight,
-            validation=None if self.own_validation else self.validation,
+            validation=native,
             stopping=self.watch.stopping_columns(columns, self.model),
             reaching=self.watch.reaching_column(columns, self.model),
             initial_epoch=epoch,
             epoch_steps=self.epoch_steps,
             keep_outputs=bool(self.own),
+            validation_batch=0 if native is None else self.validation_size,
         )
         self.engine.owner = self
         self.first = epoch  # the training's own count starts here
@@ -446,7 +447,7 @@ def evaluate(
     """Return loss and metrics of ``part``, calling the test hooks of ``callbacks``."""
     hooks = callbacks is not None and callbacks.overridden(*TEST_HOOKS)
     if not hooks and not engine.own():
-        return engine.layout.named(engine.net.evaluate(*part))
+        return engine.layout.named(engine.judge(part, batch_size))
     pieces = (part.slice(start, start + batch_size) for start in range(0, len(part.x), batch_size))
     return evaluate_batches(engine, next(pieces), pieces, callbacks, model, finite=False)
 
@@ -474,7 +475,7 @@ def evaluate_batches(
     for batch, piece in enumerate(itertools.chain([first], others)):
         if calls is not None:
             calls.on_test_batch_begin(batch, {})
-        values = net.evaluate(*piece, tally=tally)
+        values = engine.judge(piece, tally=tally)
         if finite and not math.isfinite(values[0]):
             piece.require_finite(f"batch {batch}: ")
         if own:

@@ -7,6 +7,7 @@ from fastnn.kernels.metrics cimport fold_rows
 from fastnn.kernels.plan cimport COLUMN_ALIGN, SUM_ROWS, Objective, Source, Stretch, whole_way
 from fastnn.kernels.rows cimport rows_pass
 from fastnn.kernels.runtime cimport float_flush, float_restore, real
+from fastnn.kernels.shares cimport share_losses
 from fastnn.kernels.team cimport team_size
 from fastnn.kernels.threads cimport spins_for
 from fastnn.kernels.workspace cimport Workspace
@@ -19,7 +20,7 @@ cdef inline Py_ssize_t thread_rows(Workspace space) noexcept nogil:
 
 
 cdef void evaluate_thread(Workspace space, const Objective *objective, const real *weights, const Source *source, fnn_barrier *barrier,
-                          double *state, int thread, int team) noexcept nogil:
+                          double *state, Py_ssize_t batch, int thread, int team) noexcept nogil:
     # in rounds of one block a thread; thread 0 adds the row values in the order of the rows
     cdef Py_ssize_t block = thread_rows(space), begin, n, done = 0
     cdef real *work = <real *>space.arena.base
@@ -35,6 +36,7 @@ cdef void evaluate_thread(Workspace space, const Objective *objective, const rea
         fnn_barrier_wait(barrier, team, spins)
         if thread == 0:
             n = min(block * team, source.rows - done)
+            share_losses(&space.plan, &space.space, objective, source, work, done, n, batch)
             fold_rows(&space.plan, &space.space, objective, work, source.weight != NULL, n, state)
         fnn_barrier_wait(barrier, team, spins)
         done += block * team
@@ -42,8 +44,9 @@ cdef void evaluate_thread(Workspace space, const Objective *objective, const rea
 
 
 cdef int evaluate_rows(Workspace space, const Objective *objective, const real *weights, const real[:, ::1] x, const real[:, ::1] y,
-                       weight, double[::1] state) except -1:
-    """state (IN and OUT): what `finish_all` makes loss and metrics of, with these rows added to it."""
+                       weight, double[::1] state, Py_ssize_t batch) except -1:
+    """state (IN and OUT): what `finish_all` makes loss and metrics of, with these rows added to it, in batches of `batch` rows where
+    that matters to the loss (0: all are one)."""
     cdef Source source
     cdef const real[::1] w
     cdef fnn_barrier barrier
@@ -63,6 +66,8 @@ cdef int evaluate_rows(Workspace space, const Objective *objective, const real *
     source.still = False
     source.output = source.slopes = NULL
     source.upstream = NULL
+    if batch <= 0:
+        batch = source.rows
     if weight is not None:
         w = weight
         if w.shape[0] != source.rows:
@@ -71,8 +76,8 @@ cdef int evaluate_rows(Workspace space, const Objective *objective, const real *
     fnn_barrier_init(&barrier)
     if space.threads == 1:
         with nogil:
-            evaluate_thread(space, objective, weights, &source, &barrier, &state[0], 0, 1)
+            evaluate_thread(space, objective, weights, &source, &barrier, &state[0], batch, 0, 1)
     else:
         with nogil, parallel(num_threads=space.threads):
-            evaluate_thread(space, objective, weights, &source, &barrier, &state[0], threadid(), team_size())
+            evaluate_thread(space, objective, weights, &source, &barrier, &state[0], batch, threadid(), team_size())
     return 0

@@ -4,6 +4,7 @@ import numpy as np
 from fastnn.kernels.arrays import as_matrix
 from fastnn.kernels.names import check_name
 
+from libc.math cimport NAN
 from libc.stdint cimport uint64_t
 
 from fastnn.kernels.csrc cimport (
@@ -13,6 +14,7 @@ from fastnn.kernels.csrc cimport (
     FNN_METRICS,
     FNN_TARGETS_CLASS,
     FNN_TARGETS_REPEATED,
+    FNN_TARGETS_UNITS,
     FNN_TERM_PARAMETERS_MAX,
     fnn_kernels,
     fnn_operation,
@@ -97,6 +99,23 @@ cdef Py_ssize_t target_columns(const Term *term, const fnn_operation *operation,
     if operation.property == FNN_TARGETS_CLASS:
         return 1
     return units // <Py_ssize_t>term.p[0] if operation.property == FNN_TARGETS_REPEATED else units
+
+
+cdef int set_apart(Objective *objective, own, Py_ssize_t targets, bint together, Py_ssize_t units) except -1:
+    """What an objective (IN and OUT) whose loss is set says of a loss that comes between the phases. own: OwnLoss or None, which the caller
+    keeps; targets: columns of y that it takes."""
+    name = (<bytes>loss_table()[objective.loss.index].name).decode()
+    objective.ignored = objective.loss.p[0] if name.startswith("sparse") else NAN
+    objective.apart = own is not None or together
+    objective.together = together
+    objective.own = <void *>own if own is not None else NULL
+    if own is not None:
+        objective.targets = targets
+        objective.kind = FNN_TARGETS_CLASS if own.classes else FNN_TARGETS_UNITS if targets == units else FNN_TARGETS_REPEATED
+        objective.fused = False
+    if together and name != "tversky":
+        raise ValueError(f"loss {name!r} is not of all rows together")
+    return 0
 
 
 cdef int make_objective(Objective *objective, loss, bint from_logits, int last_activation, Py_ssize_t units) except -1:

@@ -2,6 +2,7 @@ from fastnn.kernels.forward cimport Forward
 from fastnn.kernels.plan cimport Objective, Optimizer, Plan
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.metrics cimport Metrics
+from fastnn.kernels.own_loss cimport OwnLoss
 from fastnn.kernels.rates cimport Rates
 from fastnn.kernels.workspace cimport Workspace
 
@@ -18,6 +19,7 @@ cdef class Network:
     cdef Objective objective
     cdef Metrics metrics          # what the objective points into
     cdef Optimizer optimizer
+    cdef OwnLoss own              # a loss of the user's own, or None
     cdef Rates rates              # the schedule of its learning rate, or None
     cdef Arena tables
     cdef readonly str dtype
@@ -60,3 +62,4 @@ cdef class Tally:
     cdef Metrics metrics
     cdef double[::1] state
     cdef readonly long long rows
+    cdef public double apart

@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastnn.kernels.measures import Measure
+from fastnn.kernels.own_loss import OwnLoss
 from fastnn.kernels.rates import Rates
 
 Array = NDArray[Any]
@@ -42,6 +43,9 @@ class Network:
         rates: Rates | None = None,
         decay: Sequence[bool] | None = None,
         keep_optimizer: bool = False,
+        reduction: str = "mean",
+        own: OwnLoss | None = None,
+        together: bool = False,
     ) -> None: ...
     def set_variables(self, asked: Sequence[dict[str, Any]]) -> None: ...
     def take_averages(self) -> None: ...
@@ -59,9 +63,11 @@ class Network:
         sample_weight: Array | None = None,
         num_threads: int = 0,
         tally: Tally | None = None,
+        batch_size: int = 0,
     ) -> NDArray[np.float64]: ...
 
 class Tally:
     def __init__(self, network: Network) -> None: ...
+    apart: float
     @property
     def rows(self) -> int: ...

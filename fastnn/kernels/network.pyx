@@ -17,9 +17,10 @@ from libc.string cimport memcpy
 from fastnn.kernels.dense cimport pack, unpack
 from fastnn.kernels.evaluation cimport evaluate_rows
 from fastnn.kernels.forward cimport Forward, Space, forward_rows
-from fastnn.kernels.losses cimport make_objective
+from fastnn.kernels.losses cimport make_objective, set_apart
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.metrics cimport Metrics, make_metrics
+from fastnn.kernels.own_loss cimport OwnLoss
 from fastnn.kernels.optimizers cimport fill_slots, make_optimizer, set_hyper
 from fastnn.kernels.operations cimport first_parameters
 from fastnn.kernels.pieces cimport pieces_of
@@ -29,6 +30,7 @@ from fastnn.kernels.rates cimport Rates
 from fastnn.kernels.variables cimport ask, ask_decay
 from fastnn.kernels.runtime cimport bf16_for, kernels_for, real
 from fastnn.kernels.scores cimport finish_all
+from fastnn.kernels.shares cimport set_share
 from fastnn.kernels.threads cimport threads_for
 
 cnp.import_array()
@@ -248,7 +250,7 @@ cdef class Network:
     # ---- settings ----
 
     def compile(self, loss not None, bint from_logits, str optimizer not None, dict hyper not None, metrics, precision=None, *,
-                Rates rates=None, decay=None, bint keep_optimizer=False):
+                Rates rates=None, decay=None, bint keep_optimizer=False, str reduction="mean", OwnLoss own=None, bint together=False):
         """Set loss, optimizer and metrics; the optimizer forgets what it remembered.
 
         Parameters
@@ -271,6 +273,12 @@ cdef class Network:
             Whether ``hyper["weight_decay"]`` acts on each array of :meth:`weights`; by default on all.
         keep_optimizer : bool, default False
             Whether the optimizer goes on with what it remembers, if it is of the same kind.
+        reduction : {"mean", "sum", "mean_with_sample_weight"}
+            What the weighted sum of a batch's losses is divided by: the rows, nothing, or the weights.
+        own : OwnLoss, optional
+            In the place of `loss`, which then says nothing. `evaluate` gives a loss of 0 with it.
+        together : bool, default False
+            Whether the loss, "tversky", is of all rows of a batch together; `evaluate` gives a loss of 0 then.
         """
         cdef State state
         cdef Optimizer before = self.optimizer
@@ -284,6 +292,8 @@ cdef class Network:
         cdef Objective objective
         cdef Metrics made_metrics
         make_objective(&objective, loss, from_logits, self.plan.output.activation, self.plan.outputs)
+        set_apart(&objective, own, own.targets if own is not None else 0, together, self.plan.outputs)
+        set_share(&objective, reduction)
         made_metrics = make_metrics(&objective, metrics, self.plan.outputs)
         keep = (keep_optimizer and self.compiled is not None and before.kind == made.kind and before.averages == made.averages
                 and (before.accumulated > 0) == (made.accumulated > 0))
@@ -292,6 +302,7 @@ cdef class Network:
         self.set_rates(rates)
         self.objective = objective
         self.metrics = made_metrics
+        self.own = own
         self.precision = precision or self.dtype
         self.plan.bf16 = bf16_for(self.plan.kernels) if self.precision == "bfloat16" else NULL
         self.compiled = (loss, bool(from_logits), optimizer, dict(hyper), list(metrics))
@@ -439,7 +450,7 @@ cdef class Network:
         self.raise_own()
         return out
 
-    def evaluate(self, x, y, sample_weight=None, int num_threads=0, Tally tally=None):
+    def evaluate(self, x, y, sample_weight=None, int num_threads=0, Tally tally=None, Py_ssize_t batch_size=0):
         """Loss and metrics of the network as last published, from any thread.
 
         Parameters
@@ -447,11 +458,13 @@ cdef class Network:
         x : ndarray, shape (rows, inputs)
         y : ndarray, shape (rows, outputs), or (rows, 1) class numbers for a sparse loss
         sample_weight : ndarray, shape (rows,), optional
-            Multiplies the rows' losses; their sum is divided by the number of rows.
+            Multiplies the rows' losses; their sum is divided as the reduction says.
         num_threads : int, default 0
             0 chooses by the cost.
         tally : Tally, optional
             What earlier calls saw; these rows are added to it.
+        batch_size : int, default 0
+            Rows of a batch, where the reduction is of batches; 0 is all rows.
 
         Returns
         -------
@@ -471,9 +484,9 @@ cdef class Network:
         elif tally.metrics is not self.metrics:
             raise ValueError("this tally was begun before the network was compiled as it is now; begin another")
         if self.dtype == "float32":
-            evaluate_rows[float](space, &self.objective, <float *>state.arena.base, x, y, sample_weight, tally.state)
+            evaluate_rows[float](space, &self.objective, <float *>state.arena.base, x, y, sample_weight, tally.state, batch_size)
         else:
-            evaluate_rows[double](space, &self.objective, <double *>state.arena.base, x, y, sample_weight, tally.state)
+            evaluate_rows[double](space, &self.objective, <double *>state.arena.base, x, y, sample_weight, tally.state, batch_size)
         self.idle.append(space)
         self.raise_own()
         tally.rows += rows
@@ -496,6 +509,12 @@ cdef class Tally:
     Parameters
     ----------
     network : Network
+
+    Attributes
+    ----------
+    rows : int
+    apart : float
+        For whoever computes a loss that is apart: the sum over the rows.
     """
 
     def __init__(self, Network network not None):
@@ -504,6 +523,7 @@ cdef class Tally:
         self.metrics = network.metrics
         self.state = np.zeros(network.objective.state)
         self.rows = 0
+        self.apart = 0.0
 
 
 cdef int require_rows(Network network, x, out) except -1:

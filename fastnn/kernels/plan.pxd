@@ -32,6 +32,7 @@ cdef enum PhaseKind:
     PHASE_TILES           # each thread: gradients of weight tiles over the batch, and the optimizer
     PHASE_MOMENTS         # each thread: columns of the batch, what an operation that couples rows must know of them: forward,
     PHASE_SLOPES          # and backward
+    PHASE_LOSS            # one thread: the loss of a batch's rows together, and their first deltas
     PHASE_SUMS_TILES      # each thread: adds the blocks' gradients of its tiles, and the optimizer
     # Where the step looks at whole variables, the phase of the tiles is cut into several (whole.pyx):
     PHASE_GRADIENTS       # each thread: gradients of its tiles over the batch, stored as the parameters lie,
@@ -268,6 +269,13 @@ cdef struct Metric:
     Py_ssize_t width          # and how many they are
     Py_ssize_t units          # of the output
 
+# What the weighted sum of a batch's losses is divided by (shares.pyx).
+cdef enum Share:
+    SHARE_ROWS            # their number
+    SHARE_ONE             # nothing
+    SHARE_WEIGHTS         # the sum of their weights
+    SHARE_COUNTED         # the number of those that count
+
 # What a step computes at the output: a column of losses, then the metrics' row values.
 cdef struct Objective:
     Term loss
@@ -280,6 +288,13 @@ cdef struct Objective:
     const Metric *metric
     Py_ssize_t state          # numbers that an epoch keeps: SUM_LANES of the loss, of the weights if there are, then the metrics'
     Py_ssize_t results        # the loss, then the metrics'
+    Share share
+    double ignored            # class number of rows that count for nothing; NaN: none
+    # The loss and the first deltas come between rows forward and rows backward: `apart`, of all rows `together` by a formula, else by
+    # functions of the user's `own`.
+    bint apart
+    bint together
+    void *own                 # OwnLoss
 
 # Where the rows of a batch come from. x: (n, inputs), y: (n, targets), weight: (n,) or NULL, all contiguous.
 cdef struct Source:
@@ -297,12 +312,13 @@ cdef struct Source:
     const void *upstream      # gradients with respect to them
     void *slopes              # where gradients with respect to x go; NULL: nowhere
 
-# What a rows phase does at the output, between its way forward and its way back; the last two may come together.
+# What a rows phase does at the output, between its way forward and its way back; OUTPUT and UPSTREAM may come together.
 cdef enum Ending:
     ENDING_NONE = 0
-    ENDING_LOSS = 1       # last activation, loss, metrics and first deltas
+    ENDING_LOSS = 1       # last activation, loss, metrics and first deltas; of a loss that is apart, activation and metrics only
     ENDING_OUTPUT = 2     # last activation; the output goes to whom it may concern
     ENDING_UPSTREAM = 4   # first deltas from gradients that came from there
+    ENDING_APART = 8      # first deltas from gradients that a loss that is apart left
 
 # What a rows phase does: nodes [first, last) forward; the ending; and nodes back to `until` backward, from `back` on.
 cdef struct Stretch:

@@ -3,12 +3,14 @@
 Rows do not depend on one another, so nothing here knows of threads: a caller hands each thread rows of its own.
 """
 from libc.stdint cimport int64_t
+from libc.string cimport memset
 
 from fastnn.kernels.csrc cimport FNN_ACTIVATION_linear, fnn_kernels
 from fastnn.kernels.dense cimport layer_backward, layer_forward
 from fastnn.kernels.metrics cimport measure_rows
 from fastnn.kernels.operations cimport Draw, operation_backward, operation_forward
 from fastnn.kernels.plan cimport (
+    ENDING_APART,
     ENDING_LOSS,
     ENDING_OUTPUT,
     ENDING_UPSTREAM,
@@ -55,6 +57,8 @@ cdef int rows_pass(const Plan *plan, const Space *space, const Objective *object
             hand_output(plan, space, work, source, start + done, begin + done, n)
         if stretch.ending & ENDING_UPSTREAM:
             bad |= take_upstream(plan, space, work, source, start + done, begin + done, n)
+        if stretch.ending & ENDING_APART:
+            first_deltas(plan, space, work, False, begin + done, n)
         if train:
             for i in range(stretch.back, stretch.until - 1, -1):
                 node_backward(plan, i, weights, transposed, work, begin + done, n, &draw, scratch)
@@ -164,11 +168,14 @@ cdef void output_pass(const Plan *plan, const Space *space, const Objective *obj
     cdef real *delta = work + (last.d.offset if last.columns else space.delta) + begin
     cdef Py_ssize_t ld = space.capacity
     last_activation(plan, space, work, objective.fused, begin, n)
-    k.loss[objective.loss.index](n, last.units, out, ld, y, ld, work + space.weight + begin if weighted else NULL, scale,
-                                 delta if train else NULL, ld, value, objective.loss.p)
+    if objective.apart:
+        memset(value, 0, n * sizeof(real))  # until the loss is known
+    else:
+        k.loss[objective.loss.index](n, last.units, out, ld, y, ld, work + space.weight + begin if weighted else NULL, scale,
+                                     delta if train else NULL, ld, value, objective.loss.p)
     if objective.metrics > 0:
         measure_rows(plan, space, objective, work, weighted, begin, n, value_at)
-    if train:
+    if train and not objective.apart:
         first_deltas(plan, space, work, objective.fused, begin, n)
 
 

@@ -82,6 +82,7 @@ cdef struct Run:
     TinyKind tiny             # how one thread trains
     fnn_tiny tiny_network
     Py_ssize_t batch
+    Py_ssize_t validation_batch  # rows of a batch of the validation data, where losses are of batches
     Py_ssize_t block          # rows of the workspace that belong to each thread where it works by blocks
     # progress
     Py_ssize_t first_epoch    # number of the first epoch, as history counts

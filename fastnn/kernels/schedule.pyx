@@ -13,6 +13,7 @@ from fastnn.kernels.optimizers cimport next_move
 from fastnn.kernels.plan cimport COLUMN_ALIGN, PHASE_ROWS, PHASE_SUMS_TILES, PHASE_TILES, Source, share
 from fastnn.kernels.runtime cimport clock
 from fastnn.kernels.scores cimport finish_all
+from fastnn.kernels.shares cimport batch_share, share_losses
 from fastnn.kernels.schedule cimport (
     ACTION_EVALUATE,
     ACTION_RETURN,
@@ -138,7 +139,11 @@ cdef void account(Run *run) noexcept nogil:
     if run.bad_found:
         run.status = STATUS_BAD_DATA
         return
-    if not (run.tiny and run.team == 1) or run.validating:
+    if run.validating:
+        share_losses(run.plan, run.space, run.objective, &run.validation, run.work, run.next.start, run.next.rows, run.validation_batch)
+        add_values(run, run.next.rows)
+    elif not (run.tiny and run.team == 1):
+        share_losses(run.plan, run.space, run.objective, &run.train, run.work, run.next.start, run.next.rows, 0)
         add_values(run, run.next.rows)
     run.position += run.next.rows
     run.work_done += run.next.rows if run.validating else 3 * run.next.rows
@@ -276,7 +281,7 @@ cdef int decide(Run *run) noexcept nogil:
                     run.next.batches = min(run.next.batches, run.epoch_steps - run.step)
                 run.next.rows = min(run.next.batches * run.batch, run.train.rows - run.position)
         else:
-            run.next.scale = 1.0 / <double>run.next.rows
+            run.next.scale = batch_share(run.objective, &run.train, run.next.start, run.next.rows, <Py_ssize_t>run.plan.kernels.itemsize)
             next_move(&run.optimizer, run.iterations, run.next.h, &run.next.move)
             set_shares(run, 0, run.next.rows)
     run.pending = True

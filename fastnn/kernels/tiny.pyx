@@ -22,11 +22,12 @@ from fastnn.kernels.csrc cimport (
 from fastnn.kernels.dense cimport layer_backward, layer_forward, refresh_transposed
 from fastnn.kernels.optimizers cimport coefficients
 from fastnn.kernels.metrics cimport measure_rows
-from fastnn.kernels.plan cimport SUM_LANES, SUM_ROWS, Layer, Optimizer, Plan, Source, Space
+from fastnn.kernels.plan cimport SHARE_ROWS, SUM_LANES, SUM_ROWS, Layer, Objective, Optimizer, Plan, Source, Space
 from fastnn.kernels.rows cimport gather_targets, output_pass
 from fastnn.kernels.runtime cimport real
 from fastnn.kernels.scores cimport finish_all
 from fastnn.kernels.schedule cimport STATUS_DIVERGED, TINY_FUSED, TINY_LAYERS, TINY_NOT, Run, Step, TinyKind, add_values, draw_order
+from fastnn.kernels.shares cimport batch_share, share_losses
 from fastnn.kernels.tiles cimport step_run, tile_gradient
 
 cdef enum:
@@ -41,12 +42,14 @@ cdef bint starts_tiny(const Plan *plan, const Space *space, Py_ssize_t batch) no
             and batch <= SUM_ROWS and batch <= space.strip)
 
 
-cdef TinyKind tiny_kind(const Plan *plan, const Space *space, const Optimizer *optimizer, Py_ssize_t batch) noexcept nogil:
+cdef TinyKind tiny_kind(const Plan *plan, const Space *space, const Objective *objective, const Optimizer *optimizer,
+                        Py_ssize_t batch) noexcept nogil:
     """The path that such batches can take on one thread."""
     cdef const Layer *last = &plan.layer[plan.layers - 1]
-    if optimizer.by_variable or not starts_tiny(plan, space, batch):
+    if optimizer.by_variable or objective.apart or not starts_tiny(plan, space, batch):
         return TINY_NOT
-    if plan.layers == 2 and last.narrow and last.units <= FNN_FEW_UNITS and not last.reads_input:
+    if plan.layers == 2 and last.narrow and last.units <= FNN_FEW_UNITS and not last.reads_input \
+            and objective.share == SHARE_ROWS:
         return TINY_FUSED
     return TINY_LAYERS
 
@@ -173,12 +176,15 @@ cdef int layers_batches(Run *run, const Step *step, real *parameters) noexcept n
     """The same for networks of more layers, or a wider last one."""
     cdef Py_ssize_t done = 0, batch, n
     cdef double h[FNN_HYPER_MAX]
+    cdef double share
     cdef int bad = 0
     memset(h, 0, sizeof(h))
     for batch in range(step.batches):
         n = min(run.batch, step.rows - done)
         coefficients(&run.optimizer, run.iterations + 1 + batch, h)
-        bad |= layers_step(run, parameters, step.start + done, n, 1.0 / <double>n, h)
+        share = batch_share(run.objective, &run.train, step.start + done, n, sizeof(real))
+        bad |= layers_step(run, parameters, step.start + done, n, share, h)
+        share_losses(run.plan, run.space, run.objective, &run.train, run.work, step.start + done, n, 0)
         add_values(run, n)
         done += n
     return bad

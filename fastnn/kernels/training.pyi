@@ -27,6 +27,7 @@ class Training:
         epoch_steps: int = 0,
         stream: bool = False,
         keep_outputs: bool = False,
+        validation_batch: int = 0,
     ) -> None: ...
     @property
     def logs(self) -> NDArray[np.float64]: ...

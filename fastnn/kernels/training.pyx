@@ -83,6 +83,8 @@ cdef class Training:
         Without `shuffle` and `validation`.
     keep_outputs : bool, default False
         Whether `outputs` is to be asked for, after calls of one step each.
+    validation_batch : int, default 0
+        Rows of a batch of the validation data, where that matters to the loss; 0 is `batch_size`.
 
     Raises
     ------
@@ -115,7 +117,8 @@ cdef class Training:
 
     def __init__(self, Network network not None, x, y, *, Py_ssize_t batch_size, bint shuffle, seed, Py_ssize_t epochs,
                  sample_weight=None, validation=None, int num_threads=0, stopping=None, reaching=None,
-                 Py_ssize_t initial_epoch=0, Py_ssize_t epoch_steps=0, bint stream=False, bint keep_outputs=False):
+                 Py_ssize_t initial_epoch=0, Py_ssize_t epoch_steps=0, bint stream=False, bint keep_outputs=False,
+                 Py_ssize_t validation_batch=0):
         cdef Run *run = &self.run_state
         cdef Py_ssize_t rows
         cdef int threads
@@ -140,6 +143,7 @@ cdef class Training:
         threads = threads_for(network.plan.training_operations * run.batch * STEP_ADVANTAGE, (run.batch + 15) // 16, num_threads)
         run.stream = stream
         run.keeps_outputs = keep_outputs
+        run.validation_batch = validation_batch if validation_batch > 0 else run.batch
         run.epoch_steps = epoch_steps
         self.layout = lay_out(run, network, threads)
         self.state = network.copy_state(network.state)
