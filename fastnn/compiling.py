@@ -69,7 +69,9 @@ class Compiled:
                 f"{name} needs an output for each class, but {owner} has 1 unit; for yes "
                 "or no use 'binary_crossentropy'."
             )
-        judges = metric_list.resolve(self._metrics, self._weighted, units, str(kind), name)
+        judges = metric_list.resolve(
+            self._metrics, self._weighted, units, str(kind), loss.columns(units), name
+        )
         keys = ("loss", *(judge.key for judge in judges))
         self.native = Native(
             name,

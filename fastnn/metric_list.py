@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from fastnn import metrics
 from fastnn.kernels.measures import Measure
 from fastnn.losses.classes import Loss
+from fastnn.losses.resolving import shape_of_targets
 from fastnn.metrics.metric import Metric
 from fastnn.metrics.reductions import MeanMetricWrapper
 from fastnn.metrics.rows import targets_of
@@ -39,8 +40,13 @@ def listed(given: Any, argument: str) -> list[Any]:
     return found
 
 
-def resolve(plain: list[Any], weighted: list[Any], units: int, kind: str, loss: str) -> tuple[Judge, ...]:
-    """Return the judges of an output of ``units``, of targets of ``kind``, in the order of their results."""
+def resolve(
+    plain: list[Any], weighted: list[Any], units: int, kind: str, columns: int, loss: str
+) -> tuple[Judge, ...]:
+    """Return the judges of an output of ``units``, in the order of their results.
+
+    ``kind`` and ``columns`` are those of the targets of the loss, which is named ``loss``.
+    """
     found: list[Judge] = []
     used: dict[str, int] = {}
     for given, by_weight in [(m, False) for m in plain] + [(m, True) for m in weighted]:
@@ -48,7 +54,7 @@ def resolve(plain: list[Any], weighted: list[Any], units: int, kind: str, loss: 
         measure = native_measure(metric, units)
         if measure is not None:
             measure = measure._replace(weighted=by_weight)
-            _require_targets(metric, measure, units, kind, loss)
+            _require_targets(metric, measure, units, kind, columns, loss)
         found.append(Judge(_key(metric.name, by_weight, used), metric, by_weight, measure))
     return tuple(found)
 
@@ -89,17 +95,21 @@ def native_measure(metric: Metric, units: int) -> Measure | None:
     return None
 
 
-def _require_targets(metric: Metric, measure: Measure, units: int, kind: str, loss: str) -> None:
+def _require_targets(
+    metric: Metric, measure: Measure, units: int, kind: str, columns: int, loss: str
+) -> None:
     wanted = targets_of(measure.rows)
-    if units > 1 and wanted not in (kind, "any"):
-        wants = {
-            "class": "class numbers",
-            "units": f"{units} targets a row",
-            "repeated": "one target for several units",
-        }
+    if units == 1 or wanted == "any":
+        return
+    needed = units
+    if wanted == "class":
+        needed = 1
+    elif wanted == "repeated":
+        needed = units // max(1, len(measure.parameters or ()))
+    if (wanted == "class") != (kind == "class") or needed != columns:
         raise ValueError(
-            f"metrics: {metric.name!r} ({type(metric).__name__}) takes {wants[wanted]}, but the loss {loss} "
-            f"takes {wants[kind]}."
+            f"metrics: {metric.name!r} ({type(metric).__name__}) takes {shape_of_targets(wanted, needed)}, "
+            f"but the loss {loss} takes {shape_of_targets(kind, columns)}."
         )
 
 
