@@ -1,6 +1,6 @@
-"""What an option costs: a step of one network with it, beside the same step without.
+"""What each loss costs: a step with it, beside the same step without.
 
-Metrics: each row is one option. Losses: the two steps run in turns, and ``pytest`` prints a line for each.
+``pytest bench/test_bench_losses.py`` prints a line for each; the two steps run in turns.
 """
 
 import statistics
@@ -12,53 +12,8 @@ import pytest
 import fastnn
 from fastnn import losses
 
-ROWS, BATCH, INPUTS, HIDDEN, UNITS = 4096, 64, 16, 64, 4
-
-
-def metric(make):
-    return lambda: {"metrics": [make(fastnn.metrics)]}
-
-
-# option -> what `compile` is told beside optimizer and loss
-OPTIONS = {
-    "none": dict,
-    "metric accuracy": lambda: {"metrics": ["accuracy"]},
-    "metric mse": lambda: {"metrics": ["mse"]},
-    "metric AUC": metric(lambda m: m.AUC()),
-    "metric AUC, multi_label": metric(lambda m: m.AUC(multi_label=True)),
-    "metric Precision": metric(lambda m: m.Precision()),
-    "metric Recall, top_k": metric(lambda m: m.Recall(top_k=2)),
-    "metric F1Score": metric(lambda m: m.F1Score()),
-    "metric R2Score": metric(lambda m: m.R2Score()),
-    "metric TopKCategoricalAccuracy": metric(lambda m: m.TopKCategoricalAccuracy(2)),
-    "metric OneHotMeanIoU": metric(lambda m: m.OneHotMeanIoU(UNITS)),
-    "metric PearsonCorrelation": metric(lambda m: m.PearsonCorrelation()),
-    "metric weighted mse": lambda: {"weighted_metrics": ["mse"]},
-    "metric of one's own": lambda: {"metrics": [lambda y, p: abs(y - p)]},
-}
-
-
-@pytest.mark.parametrize("option", OPTIONS)
-def test_options(benchmark, option):
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(ROWS, INPUTS)).astype("f4")
-    y = np.eye(UNITS, dtype="f4")[rng.integers(0, UNITS, ROWS)]
-    model = fastnn.Sequential(
-        [
-            fastnn.layers.Dense(HIDDEN, activation="relu"),
-            fastnn.layers.Dense(HIDDEN, activation="relu"),
-            fastnn.layers.Dense(UNITS, activation="softmax"),
-        ]
-    )
-    model.compile(optimizer="adam", loss="categorical_crossentropy", **OPTIONS[option]())
-    model.fit(x, y, batch_size=BATCH, verbose=0)
-    benchmark.extra_info["steps"] = ROWS // BATCH
-    benchmark(lambda: model.fit(x, y, batch_size=BATCH, verbose=0))
-
-
-# Losses
-
-LOSS_ROWS, REPEATS = 2048, 9
+ROWS = 2048
+REPEATS = 9
 
 
 def network(units, activation, hidden=64):
@@ -123,11 +78,11 @@ def targets(loss, units, rng):
     """Targets that a loss takes."""
     name = str(getattr(type(loss), "function", loss))
     if "sparse" in name or "eneralized" in name:
-        return rng.integers(0, units, LOSS_ROWS)
+        return rng.integers(0, units, ROWS)
     if "hinge" in name:
-        return rng.integers(0, 2, (LOSS_ROWS, units))
+        return rng.integers(0, 2, (ROWS, units))
     columns = units // 3 if isinstance(loss, losses.Quantile) else units
-    return rng.random((LOSS_ROWS, columns)).astype("f4")
+    return rng.random((ROWS, columns)).astype("f4")
 
 
 @pytest.mark.parametrize("batch", [32, 256])
@@ -135,7 +90,7 @@ def targets(loss, units, rng):
 def test_losses(name, batch, capsys):
     units, activation, beside, loss = LOSSES[name]
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(LOSS_ROWS, 32)).astype("f4")
+    x = rng.normal(size=(ROWS, 32)).astype("f4")
     models = [network(units, activation) for _ in range(2)]
     for model, which in zip(models, (beside, loss), strict=True):
         model.compile(optimizer=fastnn.optimizers.SGD(1e-4), loss=which)
