@@ -59,11 +59,19 @@ enum fnn_optimizer {
 #define FNN_TERM_PARAMETERS_MAX 128
 #define FNN_DEFAULTS_MAX 8
 
+/* How an optimizer's line becomes a step: by itself, or as a direction u of a whole variable, along which weights go by a number. */
+enum fnn_step {
+    FNN_STEP_ELEMENTS,
+    FNN_STEP_TRUST,     /* the number is |w| / |u| */
+    FNN_STEP_FACTORED,  /* of matrices, u is g / sqrt(a row's mean square * a column's) */
+    FNN_STEP_ORTHOGONAL /* of matrices, u is orthogonalised; other variables take adam's line */
+};
+
 /* Names and properties of the operations, in the order of the enums. */
 typedef struct fnn_operation {
     const char *name;
     int property;   /* activation: fnn_reads; loss, metric: fnn_targets; optimizer: number of slots */
-    int rowwise;    /* works on whole rows, so its arguments are columns */
+    int rowwise;    /* works on whole rows, so its arguments are columns; optimizer: fnn_step */
     int fused_from; /* fused losses: the loss that it replaces, else -1 */
     int fused_with; /* fused losses: the activation that it absorbs, else -1 */
     int parameters; /* losses, metrics: how many; -n: n or more, behind the number of units that the last ones are for in turn (fused
@@ -234,6 +242,9 @@ typedef struct fnn_kernels {
     void (*accumulate)(size_t n, const void *b, void *a);
     /* out[i] = a * x[i] + b * y[i] (y NULL: a * x[i]), the second product rounded, the first fused; n a multiple of the lanes */
     void (*blend)(size_t n, double a, const void *x, double b, const void *y, void *out);
+    /* x[r][j] /= sqrt(row[r * ldr] * factor * column[j]), whose argument is at least the smallest normal number */
+    void (*over_roots)(size_t rows, size_t n, void *x, size_t ldx, const void *row, size_t ldr, double factor,
+                       const void *column);
     /* lanes16[i % 16] += value[i] in double */
     void (*sum_lanes)(size_t n, const void *value, double *lanes16);
     int (*all_finite)(size_t n, const void *x);

@@ -73,3 +73,19 @@ static void P(clip_and_decay)(size_t n, void *g_, void *w_, const void *h_)
         v_store_n(wp + i, v_fnma(decay, w, w), n - i);
     }
 }
+
+static void P(over_roots)(size_t rows, size_t n, void *x_, size_t ldx, const void *row_, size_t ldr,
+                          double factor, const void *column_)
+{
+    REAL *x = x_;
+    const REAL *row = row_, *column = column_;
+    const vec smallest = v_set1(P(SMALLEST));
+    for (size_t r = 0; r < rows; r++, x += ldx, row += ldr) {
+        const vec share = v_set1(*row * (REAL)factor);
+        for (size_t j = 0; j < n; j += LANES) {
+            size_t m = n - j < LANES ? n - j : LANES;
+            vec root = v_max(smallest, v_mul(share, v_load_n(column + j, m)));
+            v_store_n(x + j, P(over_root)(v_load_n(x + j, m), root), m);
+        }
+    }
+}

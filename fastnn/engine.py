@@ -131,6 +131,7 @@ class Engine:
             precision,
             rates=optimizer.native_rates(),
             decay=[optimizer.uses_weight_decay(v) for v in self._alive()],
+            orthogonal=[optimizer.orthogonalises(v) for v in self._alive()],
             keep_optimizer=before is optimizer,
             reduction={"sum_over_batch_size": "mean"}.get(spec.resolved.reduction, spec.resolved.reduction),
             own=spec.own,

@@ -564,7 +564,8 @@ class Optimizer:
             if i in self.frozen:
                 continue
             if i not in self.spared:
-                w -= w * self.weight_decay * rate
+                w -= w * self.decay_of(i, w) * rate
+            self.at = i
             self.rule(w, g, rate, *self.slots[i])
 
     def remembered(self, weights):
@@ -575,6 +576,9 @@ class Optimizer:
         if self.gradient_accumulation_steps:
             found.append(self.waiting or [np.zeros_like(w) for w in weights])
         return found
+
+    def decay_of(self, i, w):
+        return self.weight_decay
 
     def first(self):
         """The value of each slot before the first step."""
@@ -739,6 +743,94 @@ class Ftrl(Optimizer):
         a[...] = n
 
 
+@dataclass(kw_only=True)
+class Lamb(Optimizer):
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-7
+
+    def first(self):
+        return [0.0, 0.0]
+
+    def rule(self, w, g, rate, m, v):
+        m += (g - m) * (1 - self.beta_1)
+        v += (g * g - v) * (1 - self.beta_2)
+        m_hat, v_hat = m / (1 - self.beta_1**self.steps), v / (1 - self.beta_2**self.steps)
+        u = m_hat / (np.sqrt(v_hat) + self.epsilon)
+        norm, way = np.sqrt((w**2).sum()), np.sqrt((u**2).sum())
+        w -= rate * (norm / way if norm and way else 1.0) * u
+
+
+@dataclass(kw_only=True)
+class Adafactor(Optimizer):
+    beta_2_decay: float = -0.8
+    epsilon_1: float = 1e-30
+    epsilon_2: float = 1e-3
+    clip_threshold: float = 1.0
+    relative_step: bool = True
+
+    def first(self):
+        return [0.0, 0.0]
+
+    def rule(self, w, g, rate, a, b):
+        rho = min(rate, 1 / np.sqrt(self.steps))
+        keep = 1 - self.steps**self.beta_2_decay
+        square = g**2 + self.epsilon_1
+        if w.ndim == 2:
+            r, c = a[:, 0], b[0]
+            r[...] = keep * r + (1 - keep) * square.mean(axis=1)
+            c[...] = keep * c + (1 - keep) * square.mean(axis=0)
+            v = (r / r.mean())[:, None] * c[None, :]
+        else:
+            a[...] = keep * a + (1 - keep) * square
+            v = a
+        u = g / np.sqrt(v)
+        u = u / max(1.0, np.sqrt((u**2).mean()) / self.clip_threshold)
+        w -= max(self.epsilon_2, np.sqrt((w**2).mean())) * rho * u
+
+
+@dataclass(kw_only=True)
+class Muon(Optimizer):
+    """``excluded``: numbers of the matrices that take Adam's steps, too."""
+
+    adam_beta_1: float = 0.9
+    adam_beta_2: float = 0.999
+    epsilon: float = 1e-7
+    adam_weight_decay: float = 0.004
+    adam_lr_ratio: float = 1.0
+    momentum: float = 0.95
+    nesterov: bool = True
+    ns_steps: int = 5
+    muon_a: float = 3.4445
+    muon_b: float = -4.775
+    muon_c: float = 2.0315
+    rms_rate: float = 0.2
+    excluded: tuple = ()
+
+    def first(self):
+        return [0.0, 0.0]
+
+    def decay_of(self, i, w):
+        return self.adam_weight_decay if w.ndim != 2 or i in self.excluded else self.weight_decay
+
+    def rule(self, w, g, rate, m, v):
+        if w.ndim != 2 or self.at in self.excluded:
+            powers = 1 - self.adam_beta_1**self.steps, 1 - self.adam_beta_2**self.steps
+            m += (g - m) * (1 - self.adam_beta_1)
+            v += (g * g - v) * (1 - self.adam_beta_2)
+            w -= rate * self.adam_lr_ratio * np.sqrt(powers[1]) / powers[0] * m / (np.sqrt(v) + self.epsilon)
+            return
+        m[...] = self.momentum * m + g
+        u = g + self.momentum * m if self.nesterov else m
+        flat = u.T if u.shape[0] > u.shape[1] else u
+        x = flat / (np.sqrt((flat**2).sum()) + 1e-7)
+        for _ in range(int(self.ns_steps)):
+            a = x @ x.T
+            x = self.muon_a * x + (self.muon_b * a + self.muon_c * a @ a) @ x
+        scale = 1.0 if self.rms_rate < 0 else self.rms_rate * np.sqrt(max(w.shape))
+        w -= rate * scale * (x.T if u.shape[0] > u.shape[1] else x)
+
+
 OPTIMIZERS = {
     "sgd": SGD,
     "rmsprop": RMSprop,
@@ -749,6 +841,9 @@ OPTIMIZERS = {
     "adadelta": Adadelta,
     "lion": Lion,
     "ftrl": Ftrl,
+    "lamb": Lamb,
+    "adafactor": Adafactor,
+    "muon": Muon,
 }
 
 

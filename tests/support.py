@@ -32,9 +32,33 @@ HYPER = {
         "l2_shrinkage_regularization_strength": 0.0,
         "beta": 0.0,
     },
+    "lamb": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},
+    "adafactor": {
+        "learning_rate": 0.001,
+        "beta_2_decay": -0.8,
+        "epsilon_1": 1e-30,
+        "epsilon_2": 1e-3,
+        "clip_threshold": 1.0,
+        "relative_step": 1.0,
+    },
+    "muon": {
+        "learning_rate": 0.001,
+        "adam_beta_1": 0.9,
+        "adam_beta_2": 0.999,
+        "epsilon": 1e-7,
+        "adam_weight_decay": 0.004,
+        "adam_lr_ratio": 1.0,
+        "momentum": 0.95,
+        "nesterov": 1.0,
+        "ns_steps": 5.0,
+        "muon_a": 3.4445,
+        "muon_b": -4.775,
+        "muon_c": 2.0315,
+        "rms_rate": 0.2,
+    },
 }
 
-# Every line of csrc/optimizers.def, and each hyper-parameter at a value of its own.
+# Every line of csrc/optimizers.def that works on single elements, each hyper-parameter at a value of its own.
 VARIANTS = {
     "sgd": ("sgd", {"learning_rate": 0.1}),
     "sgd_momentum": ("sgd", {"learning_rate": 0.1, "momentum": 0.9}),
@@ -65,6 +89,36 @@ VARIANTS = {
         },
     ),
     "ftrl_power": ("ftrl", {"learning_rate": 0.1, "learning_rate_power": -0.3}),
+}
+# The others, whose steps look at whole variables.
+DIRECTIONS = {
+    "lamb": ("lamb", {"learning_rate": 0.05, "beta_1": 0.8, "beta_2": 0.9, "epsilon": 1e-3}),
+    "adafactor": (
+        "adafactor",
+        {
+            "learning_rate": 0.1,
+            "beta_2_decay": -0.6,
+            "epsilon_1": 1e-10,
+            "epsilon_2": 0.01,
+            "clip_threshold": 0.7,
+        },
+    ),
+    "muon": (
+        "muon",
+        {
+            "learning_rate": 0.05,
+            "adam_beta_1": 0.8,
+            "adam_beta_2": 0.95,
+            "adam_weight_decay": 0.3,
+            "adam_lr_ratio": 0.5,
+            "momentum": 0.9,
+            "ns_steps": 3,
+            "muon_a": 2.0,
+            "muon_b": -1.5,
+            "muon_c": 0.5,
+            "weight_decay": 0.1,
+        },
+    ),
 }
 
 

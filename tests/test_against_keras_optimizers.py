@@ -60,6 +60,29 @@ def schedule(k):
 
 
 OPTIONS = {
+    "Lamb": lambda k: k.optimizers.Lamb(0.02),
+    "Lamb options": lambda k: k.optimizers.Lamb(
+        schedule(k), 0.8, 0.9, 1e-4, weight_decay=0.1, clipnorm=0.5, gradient_accumulation_steps=2
+    ),
+    "Adafactor": lambda k: k.optimizers.Adafactor(0.05),
+    "Adafactor options": lambda k: k.optimizers.Adafactor(
+        schedule(k), -0.6, 1e-8, 0.01, 0.8, False, weight_decay=0.1, global_clipnorm=0.4
+    ),
+    "Muon": lambda k: k.optimizers.Muon(0.02, exclude_layers=["last"]),
+    "Muon options": lambda k: k.optimizers.Muon(
+        schedule(k),
+        0.8,
+        0.95,
+        None,
+        weight_decay=0.2,
+        clipvalue=0.05,
+        exclude_layers=["narrow", "fir"],
+        adam_lr_ratio=0.5,
+        momentum=0.8,
+        ns_steps=3,
+        nesterov=False,
+        rms_rate=None,
+    ),
     "clipnorm": lambda k: k.optimizers.SGD(0.1, clipnorm=0.1),
     "clipnorm decaying": lambda k: k.optimizers.Adam(0.01, clipnorm=0.05, weight_decay=0.2),
     "global_clipnorm": lambda k: k.optimizers.SGD(0.1, momentum=0.5, global_clipnorm=0.3),

@@ -158,7 +158,7 @@ def test_tables_in_c_and_in_the_extension_list_the_same_names():
     losses = {re.sub("_logits$", "", name) for name in lines_of("losses.def", "ELEMENTWISE|ROWWISE")}
     assert losses == set(k.LOSSES)
     assert set(lines_of("metrics.def", "METRIC")) == set(k.METRICS) - losses
-    optimizers = {name.split("_")[0] for name in lines_of("optimizers.def", "OPTIMIZER")}
+    optimizers = {name.split("_")[0] for name in lines_of("optimizers.def", "OPTIMIZER|DIRECTION")}
     assert optimizers == set(k.OPTIMIZERS)
 
 
@@ -195,6 +195,15 @@ def test_activations_in_python_list_the_same_names():
     }
     for name, count in lines:
         assert k.activation_parameter_count(name) == int(count)
+
+
+def test_optimizers_in_python_list_the_same_names_and_numbers():
+    from fastnn.kernels.optimizers import HYPER
+
+    classes = [c for c in fastnn.optimizers.TABLE.values() if "native" in vars(c)]
+    assert sorted(c.native for c in classes) == sorted(k.OPTIMIZERS)
+    for c in classes:
+        assert {name: number.default for name, number in c.hypers.items()} == HYPER[c.native], c
 
 
 @pytest.mark.parametrize("specification", SPECIFICATIONS, ids=str)

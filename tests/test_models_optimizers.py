@@ -70,6 +70,13 @@ def test_configs_make_the_same_optimizer_again(make):
         "nesterov": True,
         "initial_accumulator_value": 0.3,
         "learning_rate_power": -0.4,
+        "beta_2_decay": -0.5,
+        "relative_step": False,
+        "exclude_layers": ["dense_1"],
+        "exclude_embeddings": False,
+        "adam_weight_decay": None,
+        "rms_rate": None,
+        "ns_steps": 2,
     }
     optimizer = make(**{key: value for key, value in given.items() if key in names})
     config = optimizer.get_config()
@@ -108,6 +115,13 @@ BAD = {
     "ftrl l1": (lambda: optimizers.Ftrl(l1_regularization_strength=-1), ["l1_regularization_strength"]),
     "ftrl start": (lambda: optimizers.Ftrl(initial_accumulator_value=-1), ["initial_accumulator_value"]),
     "rho": (lambda: optimizers.RMSprop(rho=1.1), ["rho", "1.1"]),
+    "beta_2_decay": (lambda: optimizers.Adafactor(beta_2_decay=0.1), ["Adafactor", "beta_2_decay"]),
+    "threshold": (lambda: optimizers.Adafactor(clip_threshold=0.0), ["clip_threshold", "0"]),
+    "turns": (lambda: optimizers.Muon(ns_steps=61), ["ns_steps", "60"]),
+    "half a turn": (lambda: optimizers.Muon(ns_steps=1.5), ["ns_steps", "1.5"]),
+    "rms_rate": (lambda: optimizers.Muon(rms_rate=-0.1), ["rms_rate", "-0.1"]),
+    "one name": (lambda: optimizers.Muon(exclude_layers="last"), ["exclude_layers", "list"]),
+    "lamb beta": (lambda: optimizers.Lamb(beta_1=1.0), ["Lamb", "beta_1"]),
     "rate": (lambda: optimizers.Adagrad(learning_rate=None), ["learning_rate", "None"]),
     "class": (lambda: optimizers.get(optimizers.Lion), ["Lion()"]),
     "steps": (lambda: schedules.ExponentialDecay(0.1, 0, 0.9), ["decay_steps", "0"]),
@@ -133,7 +147,7 @@ def test_bad_arguments(name):
     assert all(word in str(caught.value) for word in words), caught.value
 
 
-@pytest.mark.parametrize("name", ["Lamb", "adafactor", "muon", "LossScaleOptimizer"])
+@pytest.mark.parametrize("name", ["ScheduleFreeAdamW", "LossScaleOptimizer"])
 def test_optimizers_that_are_not_there_say_so(name):
     with pytest.raises(NotImplementedError, match="not in fastnn yet"):
         optimizers.get(name)

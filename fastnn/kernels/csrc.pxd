@@ -8,6 +8,8 @@ cdef extern from "fastnn.h" nogil:
     int FNN_ACTIVATIONS, FNN_LOSSES, FNN_METRICS, FNN_OPTIMIZERS
     int FNN_READS_OUTPUT, FNN_READS_INPUT, FNN_TARGETS_UNITS, FNN_TARGETS_CLASS, FNN_TARGETS_REPEATED, FNN_TARGETS_ANY
     int FNN_ACTIVATION_linear, FNN_ACTIVATION_relu
+    int FNN_STEP_ELEMENTS, FNN_STEP_TRUST, FNN_STEP_FACTORED, FNN_STEP_ORTHOGONAL
+    int FNN_OPTIMIZER_adam
     int FNN_STORE, FNN_ADD, FNN_RELU, FNN_RELU_SLOPE
     int FNN_TILE_ROWS_MAX, FNN_PANEL_VECTORS_MAX, FNN_FEW_UNITS, FNN_TINY_VECTORS
     enum:
@@ -131,6 +133,8 @@ cdef extern from "fastnn.h" nogil:
         int (*gather_columns)(size_t rows, size_t n, const int64_t *index, const void *x, size_t ldx, void *out,
                               size_t ldo) noexcept nogil
         void (*accumulate)(size_t n, const void *b, void *a) noexcept nogil
+        void (*over_roots)(size_t rows, size_t n, void *x, size_t ldx, const void *row, size_t ldr, double factor,
+                           const void *column) noexcept nogil
         void (*blend)(size_t n, double a, const void *x, double b, const void *y, void *out) noexcept nogil
         void (*sum_lanes)(size_t n, const void *value, double *lanes16) noexcept nogil
         int (*all_finite)(size_t n, const void *x) noexcept nogil

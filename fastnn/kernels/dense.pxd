@@ -6,6 +6,8 @@ cdef void layer_forward(const fnn_kernels *k, const Layer *layer, const real *we
                         Py_ssize_t rows, real *scratch) noexcept nogil
 cdef void layer_backward(const fnn_kernels *k, const Layer *layer, const Layer *below, const real *weights,
                          const real *transposed, real *work, Py_ssize_t begin, Py_ssize_t rows, real *scratch) noexcept nogil
+cdef void multiply(const fnn_kernels *k, Py_ssize_t columns, const real *a, Py_ssize_t a_row, Py_ssize_t a_step, const real *b,
+                   Py_ssize_t b_step, real *c, Py_ssize_t c_row, Py_ssize_t depth, Py_ssize_t rows) noexcept nogil
 cdef void activate(const fnn_kernels *k, const Layer *layer, const real *out, Py_ssize_t ld, real *z, real *a, Py_ssize_t rows,
                    int finish, real *scratch) noexcept nogil
 cdef void slope(const fnn_kernels *k, const Layer *layer, const real *read, real *d, Py_ssize_t ld, Py_ssize_t rows, int finish,

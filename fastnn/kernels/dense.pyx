@@ -18,7 +18,7 @@ from fastnn.kernels.csrc cimport (
     FNN_ACTIVATION_relu,
     fnn_kernels,
 )
-from fastnn.kernels.plan cimport COLUMN_ALIGN, Layer, Panel, round_up
+from fastnn.kernels.plan cimport COLUMN_ALIGN, Layer, Panel, panel_at, panel_count, round_up
 from fastnn.kernels.runtime cimport real
 
 
@@ -37,6 +37,17 @@ cdef inline void tile_rows(const fnn_kernels *k, const Panel *panel, Py_ssize_t 
         if other != NULL:
             other += size * other_row
         rows -= size
+
+
+cdef void multiply(const fnn_kernels *k, Py_ssize_t columns, const real *a, Py_ssize_t a_row, Py_ssize_t a_step, const real *b,
+                   Py_ssize_t b_step, real *c, Py_ssize_t c_row, Py_ssize_t depth, Py_ssize_t rows) noexcept nogil:
+    """c (OUT: rows x columns) = a (rows x depth) @ b (depth x columns, row-major, whole vectors readable), sums in the order of depth."""
+    cdef Py_ssize_t p
+    cdef Panel panel
+    for p in range(panel_count(columns, k)):
+        panel = panel_at(columns, p, k)
+        tile_rows(k, &panel, panel.last, a, a_row, a_step, b + panel.start, b_step, <real *>NULL, c + panel.start, c_row, depth, rows,
+                  FNN_STORE, <real *>NULL, 0)
 
 
 cdef void layer_forward(const fnn_kernels *k, const Layer *layer, const real *weights, real *work, Py_ssize_t begin,

@@ -8,10 +8,10 @@ one core or the other, and whoever does a strip or a tile, its bits are the same
 from cython.parallel cimport parallel, threadid
 from libc.stdint cimport uint64_t
 
-from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_barrier_wait, fnn_flag_get, fnn_flag_set, fnn_jobs_take, fnn_share, fnn_share_take
+from fastnn.kernels.csrc cimport fnn_barrier_wait, fnn_flag_get, fnn_flag_set, fnn_jobs_take, fnn_share, fnn_share_take
 from fastnn.kernels.coupling cimport batch_moments, batch_slopes
 from fastnn.kernels.own_loss cimport OwnLoss, own_loss
-from fastnn.kernels.pieces cimport fill_coefficients
+from fastnn.kernels.pieces cimport COEFFICIENTS, fill_coefficients
 from fastnn.kernels.plan cimport (
     COLUMN_ALIGN,
     PHASE_LOSS,
@@ -38,7 +38,7 @@ from fastnn.kernels.threads cimport spins_for
 from fastnn.kernels.tiles cimport block_gradients, refresh_all, tile_cost, tiles_pass
 from fastnn.kernels.tiny cimport describe, fused_batches, fused_epochs, layers_batches
 from fastnn.kernels.together cimport tversky_of_batch
-from fastnn.kernels.whole cimport whole_begin, whole_pass
+from fastnn.kernels.whole cimport whole_begin, whole_pass, whole_share
 
 cdef extern from "Python.h":
     int look_for_signals "PyErr_CheckSignals"() noexcept  # leaves the handler's exception set
@@ -127,12 +127,12 @@ cdef void blocks_share(Run *run, const Step *step, int phase, real *work, real *
 cdef void tiles_share(Run *run, const Step *step, int phase, real *work, real *parameters, real *transposed, int thread,
                       int team) noexcept nogil:
     # a few of this thread's tiles after the other, then of those that others have not come to
-    cdef real h[2 * FNN_HYPER_MAX]
+    cdef real h[COEFFICIENTS]
     cdef Py_ssize_t blocks = (step.rows + SUM_ROWS - 1) // SUM_ROWS if run.phase[phase] == PHASE_SUMS_TILES else 0, first
     cdef Py_ssize_t piece = min(<Py_ssize_t>TILES_A_LOOK, 1 + run.plan.tiles // (PIECES * team))
     cdef fnn_share *jobs
     cdef int other
-    fill_coefficients(&run.optimizer, step.h, h)
+    fill_coefficients(step.h, &step.move, h)
     for other in range(team):
         jobs = &run.share[phase * run.threads + (thread + other) % team]
         while True:
@@ -145,18 +145,21 @@ cdef void tiles_share(Run *run, const Step *step, int phase, real *work, real *p
                 return
 
 
-cdef void whole_share(Run *run, const Step *step, int phase, real *work, real *parameters, real *transposed, int thread) noexcept nogil:
-    # this thread's tiles in a phase that sees whole variables
+cdef void variables_share(Run *run, const Step *step, int phase, real *work, real *parameters, real *transposed, int thread,
+                          int team) noexcept nogil:
+    # this thread's tiles, or its rows of variables, in a phase that sees whole variables
     cdef PhaseKind kind = run.phase[phase]
-    cdef real h[2 * FNN_HYPER_MAX]
+    cdef real h[COEFFICIENTS]
     cdef Py_ssize_t blocks = (step.rows + SUM_ROWS - 1) // SUM_ROWS if kind == PHASE_SUMS_GRADIENTS else 0, n
     cdef Py_ssize_t first = run.tile_bound[thread], last = run.tile_bound[thread + 1]
-    fill_coefficients(&run.optimizer, step.h, h)
-    whole_begin(kind, run.plan, run.space, &run.optimizer, &step.move, work, thread)
+    fill_coefficients(step.h, &step.move, h)
+    whole_begin(kind, run.plan, run.space, &run.optimizer, &step.move, work, parameters, thread)
+    if whole_share(kind, run.plan, run.space, &run.optimizer, work, parameters, h, run.stretch[phase].first, thread, team):
+        return
     while first < last:
         n = min(<Py_ssize_t>TILES_A_LOOK, last - first)
         whole_pass(kind, run.plan, run.space, &run.optimizer, &step.move, work, parameters, transposed, h, step.rows, blocks, first,
-                   first + n, thread)
+                   first + n, run.stretch[phase].first, thread)
         first += n
         if first < last and interrupted(run, thread, phase):
             return
@@ -217,7 +220,7 @@ cdef void work_phases(Run *run, const Step *step, int phases, real *parameters, 
         elif kind == PHASE_TILES or kind == PHASE_SUMS_TILES:
             tiles_share(run, step, phase, work, parameters, transposed, thread, team)
         else:
-            whole_share(run, step, phase, work, parameters, transposed, thread)
+            variables_share(run, step, phase, work, parameters, transposed, thread, team)
 
 
 cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept nogil:

@@ -30,7 +30,7 @@ cdef Layout lay_out(Run *run, Network network, int threads):
     if sums:
         run.phase[0] = PHASE_ROWS_SUMS
     run.gathered = run.phases + 1
-    run.phases += step_phases(&network.optimizer, sums, &run.phase[run.phases])
+    run.phases += step_phases(&network.optimizer, sums, &run.phase[run.phases], &run.stretch[run.phases])
     run.block = 0
     if run.validation.rows > 0:
         run.block = min(<Py_ssize_t>SUM_ROWS, round_up((run.validation.rows + threads - 1) // threads, COLUMN_ALIGN))

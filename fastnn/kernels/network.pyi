@@ -42,6 +42,7 @@ class Network:
         *,
         rates: Rates | None = None,
         decay: Sequence[bool] | None = None,
+        orthogonal: Sequence[bool] | None = None,
         keep_optimizer: bool = False,
         reduction: str = "mean",
         own: OwnLoss | None = None,

@@ -27,7 +27,7 @@ from fastnn.kernels.pieces cimport pieces_of
 from fastnn.kernels.plan cimport COLUMN_ALIGN, SUM_ROWS, Node, Piece, Variable, round_up, slots_in_all
 from fastnn.kernels.planning cimport make_plan
 from fastnn.kernels.rates cimport Rates
-from fastnn.kernels.variables cimport ask, ask_decay
+from fastnn.kernels.variables cimport ask, ask_decay, ask_orthogonal
 from fastnn.kernels.runtime cimport bf16_for, kernels_for, real
 from fastnn.kernels.scores cimport finish_all
 from fastnn.kernels.shares cimport set_share
@@ -250,7 +250,8 @@ cdef class Network:
     # ---- settings ----
 
     def compile(self, loss not None, bint from_logits, str optimizer not None, dict hyper not None, metrics, precision=None, *,
-                Rates rates=None, decay=None, bint keep_optimizer=False, str reduction="mean", OwnLoss own=None, bint together=False):
+                Rates rates=None, decay=None, orthogonal=None, bint keep_optimizer=False, str reduction="mean", OwnLoss own=None,
+                bint together=False):
         """Set loss, optimizer and metrics; the optimizer forgets what it remembered.
 
         Parameters
@@ -271,6 +272,8 @@ cdef class Network:
             Schedule of the learning rate, in the place of ``hyper["learning_rate"]``.
         decay : list of bool, optional
             Whether ``hyper["weight_decay"]`` acts on each array of :meth:`weights`; by default on all.
+        orthogonal : list of bool, optional
+            Of ``"muon"``: whether it makes the direction of each array orthogonal; by default, of all matrices.
         keep_optimizer : bool, default False
             Whether the optimizer goes on with what it remembers, if it is of the same kind.
         reduction : {"mean", "sum", "mean_with_sample_weight"}
@@ -298,6 +301,7 @@ cdef class Network:
         keep = (keep_optimizer and self.compiled is not None and before.kind == made.kind and before.averages == made.averages
                 and (before.accumulated > 0) == (made.accumulated > 0))
         ask_decay(&self.plan, decay)
+        ask_orthogonal(&self.plan, orthogonal)
         self.optimizer = made
         self.set_rates(rates)
         self.objective = objective

@@ -9,10 +9,10 @@ from libc.math cimport INFINITY, sqrt
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
-from fastnn.kernels.csrc cimport FNN_HYPER_DECAY, FNN_HYPER_LIMIT, FNN_HYPER_MAX, FNN_OPTIMIZERS
+from fastnn.kernels.csrc cimport FNN_HYPER_DECAY, FNN_HYPER_LIMIT, FNN_HYPER_MAX, FNN_OPTIMIZERS, FNN_STEP_ELEMENTS
 from fastnn.kernels.names import check_name
 from fastnn.kernels.plan cimport Decay, Momenta, Move, Optimizer
-from fastnn.kernels.rates cimport scheduled_rate
+from fastnn.kernels.rates cimport real_power, scheduled_rate
 from fastnn.kernels.runtime cimport float_flush, float_restore, kernels_for, optimizer_table, real
 
 # name: hyper-parameters with their defaults (Keras 3's); options are 0 or 1
@@ -28,6 +28,15 @@ HYPER = {
     "ftrl": {
         "learning_rate": 0.001, "learning_rate_power": -0.5, "initial_accumulator_value": 0.1, "l1_regularization_strength": 0.0,
         "l2_regularization_strength": 0.0, "l2_shrinkage_regularization_strength": 0.0, "beta": 0.0,
+    },
+    "lamb": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},
+    "adafactor": {
+        "learning_rate": 0.001, "beta_2_decay": -0.8, "epsilon_1": 1e-30, "epsilon_2": 1e-3, "clip_threshold": 1.0, "relative_step": 1.0,
+    },
+    # the first four as adam has them; a negative rms_rate is none
+    "muon": {
+        "learning_rate": 0.001, "adam_beta_1": 0.9, "adam_beta_2": 0.999, "epsilon": 1e-7, "adam_weight_decay": 0.004, "adam_lr_ratio": 1.0,
+        "momentum": 0.95, "nesterov": 1.0, "ns_steps": 5.0, "muon_a": 3.4445, "muon_b": -4.775, "muon_c": 2.0315, "rms_rate": 0.2,
     },
 }
 # what every optimizer takes beside; 0 is off
@@ -48,6 +57,9 @@ cdef enum Family:  # places in HYPER
     ADADELTA
     LION
     FTRL
+    LAMB
+    ADAFACTOR
+    MUON
 
 cdef double SMALLEST_FLOAT = 1.1754943508222875e-38   # normal numbers
 cdef double SMALLEST_DOUBLE = 2.2250738585072014e-308
@@ -96,6 +108,15 @@ cdef double momenta(Momenta *cache, double beta, int64_t n) noexcept nogil:
     return cache.value
 
 
+cdef inline void adam(Optimizer *optimizer, double rate, int64_t step, double *h) noexcept nogil:
+    # Kingma & Ba, "Adam" (2015), section 2, in the order of operations of Keras
+    cdef const double *p = &optimizer.hyper[0]
+    h[0] = rate * sqrt(1.0 - decayed(&optimizer.decay[1], p[2], step)) / (1.0 - decayed(&optimizer.decay[0], p[1], step))
+    h[1] = 1.0 - p[1]
+    h[2] = 1.0 - p[2]
+    h[3] = max(p[3], optimizer.smallest)
+
+
 cdef inline void nadam(Optimizer *optimizer, double rate, int64_t step, double *h) noexcept nogil:
     # Dozat, "Incorporating Nesterov momentum into Adam" (2016), algorithm 2, with the schedule of momenta of its appendix
     cdef const double *p = &optimizer.hyper[0]
@@ -121,11 +142,7 @@ cdef void coefficients_at(Optimizer *optimizer, int64_t step, int64_t batches, d
         h[FNN_HYPER_DECAY] = rate * optimizer.weight_decay
         h[FNN_HYPER_LIMIT] = optimizer.clipvalue if optimizer.clipvalue > 0.0 else INFINITY
     if optimizer.family == ADAM:
-        # Kingma & Ba, "Adam" (2015), section 2, in the order of operations of Keras
-        h[0] = rate * sqrt(1.0 - decayed(&optimizer.decay[1], p[2], step)) / (1.0 - decayed(&optimizer.decay[0], p[1], step))
-        h[1] = 1.0 - p[1]
-        h[2] = 1.0 - p[2]
-        h[3] = max(p[3], optimizer.smallest)
+        adam(optimizer, rate, step, h)
     elif optimizer.family == SGD:
         h[0] = rate
         h[1] = p[1]
@@ -156,6 +173,21 @@ cdef void coefficients_at(Optimizer *optimizer, int64_t step, int64_t batches, d
         h[2] = 1.0 - p[1]
         h[3] = p[2]
         h[4] = 1.0 - p[2]
+    elif optimizer.family == LAMB:
+        h[0] = 1.0 / (1.0 - decayed(&optimizer.decay[0], p[1], step))
+        h[1] = 1.0 - p[1]
+        h[2] = 1.0 - p[2]
+        h[3] = max(p[3], optimizer.smallest)
+        h[5] = 1.0 / (1.0 - decayed(&optimizer.decay[1], p[2], step))
+    elif optimizer.family == ADAFACTOR:
+        h[2] = 1.0 / real_power(<double>step, -p[1])
+        h[1] = 1.0 - h[2]
+        h[3] = p[2]
+        h[4] = optimizer.smallest
+    elif optimizer.family == MUON:
+        h[1] = p[6]
+        h[2] = p[6] if p[7] != 0.0 else 1.0
+        h[3] = 1.0 if p[7] != 0.0 else 0.0
     else:  # FTRL
         h[0] = 1.0 / rate
         h[1] = p[3]
@@ -189,6 +221,12 @@ cdef void next_move(Optimizer *optimizer, int64_t batches, double *h, Move *move
     if move.update:
         move.rate = scheduled_rate(&optimizer.schedule, batches) if optimizer.scheduled else optimizer.hyper[0]
         coefficients_at(optimizer, done + 1, batches, h)
+        if optimizer.family == ADAFACTOR:
+            move.rate = min(move.rate, 1.0 / sqrt(<double>(done + 1)))
+        elif optimizer.family == MUON:
+            adam(optimizer, move.rate * optimizer.hyper[5], done + 1, move.other)
+            move.other[FNN_HYPER_DECAY] = move.rate * optimizer.hyper[4]
+            move.other[FNN_HYPER_LIMIT] = h[FNN_HYPER_LIMIT]
 
 
 cdef int select_kind(Optimizer *optimizer) except -1:
@@ -205,10 +243,12 @@ cdef int select_kind(Optimizer *optimizer) except -1:
         name += "_power"
     optimizer.kind = VARIANTS.index(name)
     optimizer.slots = optimizer_table()[optimizer.kind].property
-    optimizer.stored = optimizer.clipnorm > 0.0 or optimizer.global_clipnorm > 0.0
-    if optimizer.stored:  # as in Keras, a norm comes before a value
+    optimizer.step = optimizer_table()[optimizer.kind].rowwise
+    optimizer.stored = optimizer.clipnorm > 0.0 or optimizer.global_clipnorm > 0.0 or optimizer.step != FNN_STEP_ELEMENTS
+    if optimizer.clipnorm > 0.0 or optimizer.global_clipnorm > 0.0:  # as in Keras, a norm comes before a value
         optimizer.clipvalue = 0.0
-    optimizer.before = optimizer.weight_decay != 0.0 or optimizer.clipvalue > 0.0
+    optimizer.before = (optimizer.weight_decay != 0.0 or optimizer.clipvalue > 0.0
+                        or (optimizer.family == MUON and p[4] != 0.0))
     optimizer.by_variable = optimizer.stored or optimizer.averages or optimizer.accumulated > 0
     optimizer.initial[0] = p[1] if optimizer.family == ADAGRAD else p[2] if optimizer.family == FTRL else 0.0
     return 0
@@ -314,8 +354,8 @@ def optimizer_update(str name, w, g, slots, hyper, int64_t step):
     """
     cdef Optimizer optimizer = make_optimizer(name, dict(hyper), getattr(getattr(w, "dtype", None), "itemsize", 8))
     if optimizer.by_variable:
-        names = ", ".join(key for key in COMMON if key not in CHANGING and key in hyper)
-        raise ValueError(f"optimizer_update takes one step on one array of weights; {names} needs a network that trains")
+        names = ", ".join([key for key in COMMON if key not in CHANGING and key in hyper] or [name])
+        raise ValueError(f"optimizer_update steps on the elements of one array; {names} needs a network that trains")
     if step < 1:
         raise ValueError(f"step counts from 1; got {step}")
     if len(slots) != optimizer.slots:

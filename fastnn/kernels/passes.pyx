@@ -382,7 +382,7 @@ cdef class Pass:
             memcpy(own.arena.base, gradients.arena.base, own.arena.nbytes)
             gradients = own
         self.space.space.partials = (<char *>gradients.arena.base - <char *>run.work) // <Py_ssize_t>network.itemsize
-        run.phases = step_phases(&network.optimizer, True, run.phase)  # the gradients are those of one block
+        run.phases = step_phases(&network.optimizer, True, run.phase, run.stretch)  # the gradients are those of one block
         run.gathered = 1
         try:
             self.go(network, state, False)

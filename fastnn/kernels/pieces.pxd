@@ -13,9 +13,10 @@ cdef enum Stage:
 cdef enum:
     BUFFERS = 8               # gradient, weights, slots, at most
     ROOM = 16 * BUFFERS       # elements that the scattered pieces of a tile need
+    COEFFICIENTS = 32         # room for the coefficients of a step
 
 cdef int pieces_of(const Plan *plan, const Tile *tile, Piece *piece) noexcept nogil
 cdef void add_squares(const Plan *plan, const Tile *tile, const real *x, real *sums) noexcept nogil
-cdef void fill_coefficients(const Optimizer *optimizer, const double *h, real *coefficient) noexcept nogil
+cdef void fill_coefficients(const double *h, const Move *move, real *coefficient) noexcept nogil
 cdef void tile_stages(int stages, const Plan *plan, const Optimizer *optimizer, const Move *move, const double *factor, const Tile *tile,
                       real *g, Py_ssize_t row, real *parameters, const real *h, real *scratch, real *room) noexcept nogil

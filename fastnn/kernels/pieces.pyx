@@ -11,8 +11,15 @@ virtual lanes and one tree (``whole.pyx``).
 """
 from libc.string cimport memcpy, memset
 
-from fastnn.kernels.csrc cimport FNN_HYPER_DECAY, FNN_HYPER_MAX, fnn_kernels
-from fastnn.kernels.plan cimport COLUMN_ALIGN, TILE_BLOCK, Layer, Move, Optimizer, Piece, Plan, Tile, Variable, slots_in_all
+from fastnn.kernels.csrc cimport (
+    FNN_HYPER_DECAY,
+    FNN_HYPER_MAX,
+    FNN_STEP_FACTORED,
+    FNN_STEP_ORTHOGONAL,
+    FNN_OPTIMIZER_adam,
+    fnn_kernels,
+)
+from fastnn.kernels.plan cimport COLUMN_ALIGN, TILE_BLOCK, Layer, Move, Optimizer, Piece, Plan, Tile, Variable, is_kernel, slots_in_all
 from fastnn.kernels.runtime cimport real
 
 
@@ -61,12 +68,13 @@ cdef void add_squares(const Plan *plan, const Tile *tile, const real *x, real *s
                                      piece[i].stride, sums + piece[i].sums, False)
 
 
-cdef void fill_coefficients(const Optimizer *optimizer, const double *h, real *coefficient) noexcept nogil:
-    """coefficient (OUT: two sets of FNN_HYPER_MAX): those of a step, and the same without decay."""
-    cdef int i
-    for i in range(FNN_HYPER_MAX):
-        coefficient[i] = <real>h[i]
-        coefficient[FNN_HYPER_MAX + i] = <real>0 if i == FNN_HYPER_DECAY else <real>h[i]
+cdef void fill_coefficients(const double *h, const Move *move, real *coefficient) noexcept nogil:
+    """coefficient (OUT: four sets of FNN_HYPER_MAX): those of a step, the same without decay, and both of ``move.other``."""
+    cdef int i, spared
+    for spared in range(2):
+        for i in range(FNN_HYPER_MAX):
+            coefficient[spared * FNN_HYPER_MAX + i] = <real>0 if spared and i == FNN_HYPER_DECAY else <real>h[i]
+            coefficient[(2 + spared) * FNN_HYPER_MAX + i] = <real>0 if spared and i == FNN_HYPER_DECAY else <real>move.other[i]
 
 
 cdef void piece_stages(int stages, const Plan *plan, const Optimizer *optimizer, const Move *move, const double *factor,
@@ -75,8 +83,14 @@ cdef void piece_stages(int stages, const Plan *plan, const Optimizer *optimizer,
     cdef const fnn_kernels *k = plan.kernels
     cdef real *average = at[2 + optimizer.slots]
     cdef real *waiting = at[2 + optimizer.slots + (1 if optimizer.averages else 0)]
-    if not plan.variable[variable].decays:
+    cdef const Variable *v = &plan.variable[variable]
+    cdef int kind = optimizer.kind
+    if not v.decays:
         h += FNN_HYPER_MAX
+    if optimizer.step == FNN_STEP_ORTHOGONAL and not v.orthogonal:
+        kind = FNN_OPTIMIZER_adam
+        h += 2 * FNN_HYPER_MAX
+        stages = stages & ~(DIRECT | MOVE) | (STEP if stages & DIRECT else 0)
     if stages & GATHER and optimizer.accumulated > 0:
         if move.update:
             k.blend(n, move.share, at[0], move.share, waiting, at[0])
@@ -88,10 +102,10 @@ cdef void piece_stages(int stages, const Plan *plan, const Optimizer *optimizer,
     if stages & (STEP | DIRECT) and optimizer.before:
         k.clip_and_decay(n, at[0], at[1], h)
     if stages & STEP:
-        k.optimizer[optimizer.kind](n, at[0], at[1], at[2], at[3], at[4], h)
-    if stages & DIRECT:
+        k.optimizer[kind](n, at[0], at[1], at[2], at[3], at[4], h)
+    if stages & DIRECT and not (optimizer.step == FNN_STEP_FACTORED and is_kernel(v)):
         memset(scratch, 0, n * sizeof(real))
-        k.optimizer[optimizer.kind](n, at[0], scratch, at[2], at[3], at[4], h)
+        k.optimizer[kind](n, at[0], scratch, at[2], at[3], at[4], h)
         memcpy(at[0], scratch, n * sizeof(real))
     if stages & MOVE:
         k.blend(n, -factor[variable], at[0], 1.0, at[1], at[1])

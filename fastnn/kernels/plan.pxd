@@ -38,6 +38,12 @@ cdef enum PhaseKind:
     PHASE_GRADIENTS       # each thread: gradients of its tiles over the batch, stored as the parameters lie,
     PHASE_SUMS_GRADIENTS  # or the sums of the blocks' gradients
     PHASE_DIRECTIONS      # each thread: what the optimizer makes of its tiles' gradients, in their place
+    PHASE_FACTORS         # each thread: some rows and columns of each kernel: their mean squares (factored.pyx)
+    PHASE_FACTORED        # each thread: its tiles' directions from those
+    PHASE_NORMALIZE       # each thread: some rows of each kernel's direction, which becomes orthogonal (orthogonal.pyx): to norm 1,
+    PHASE_GRAM            # and so many times: the products of its columns,
+    PHASE_POLYNOMIAL      # a polynomial of these,
+    PHASE_PRODUCT         # and the direction times that
     PHASE_STEPS           # each thread: the step of its tiles
 
 # A matrix of activations or deltas in the workspace: element (r, j) at offset + r * row + j * step.
@@ -169,6 +175,8 @@ cdef struct Variable:
     Py_ssize_t columns
     bint trained              # of a batch normalisation's moving vectors: whether they move
     bint decays               # weight decay acts on it
+    bint orthogonal           # an optimizer of orthogonal directions does not take another step for it
+    Py_ssize_t matrix         # then: place among the matrices of a workspace
     # A sum over it is made of `parts` partial sums, by its shape alone: of each column in blocks of TILE_BLOCK rows (of a narrow kernel, of
     # each row), in order. They lie one behind the other, from place `sums` of a set on.
     Py_ssize_t sums
@@ -223,6 +231,7 @@ cdef struct Plan:
     Tile *tile
     bint plain                # nothing is asked of any variable but to be trained
     Py_ssize_t sums           # elements of one set of partial sums over variables
+    Py_ssize_t matrices       # elements of what orthogonal directions are made in
     Py_ssize_t parameters     # elements of one parameter buffer (weights, or one optimizer slot)
     Py_ssize_t transposed     # elements of the transposed copies
     Py_ssize_t inputs
@@ -343,6 +352,7 @@ cdef struct Space:
     Py_ssize_t sums           # SUM_SETS sets of partial sums
     Py_ssize_t totals         # for each thread, `totals_size`: SUM_SETS numbers in double for each variable
     Py_ssize_t totals_size
+    Py_ssize_t matrices
     Py_ssize_t transposed
     Py_ssize_t entry          # from there on: copies for layers that have none, where gradients go through them to the rows
     Py_ssize_t size
@@ -386,6 +396,7 @@ cdef struct Schedule:
 cdef struct Optimizer:
     int family                # place in optimizers.HYPER
     int kind                  # line of csrc/optimizers.def
+    int step                  # its fnn_step
     int slots
     bint before               # gradients are clipped, or weights decay
     bint scheduled            # the learning rate is `schedule`, else hyper[0]
@@ -414,6 +425,10 @@ cdef struct Move:
     double rate               # the learning rate
     double keep               # of the averages
     bint overwrite            # weights become their averages
+    double other[FNN_HYPER_MAX]  # coefficients of variables without an orthogonal direction
+
+cdef inline bint is_kernel(const Variable *v) noexcept nogil:
+    return v.layer >= 0 and v.vector == 0
 
 cdef inline int slots_in_all(const Optimizer *optimizer) noexcept nogil:
     return optimizer.slots + (1 if optimizer.averages else 0) + (1 if optimizer.accumulated > 0 else 0)

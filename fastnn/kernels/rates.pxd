@@ -12,5 +12,6 @@ cdef class Rates:
 
     cdef int64_t fill(self, int64_t step) except -1
 
+cdef double real_power(double base, double exponent) noexcept nogil
 cdef double scheduled_rate(Schedule *s, int64_t step) noexcept nogil
 cdef void logarithm(double x, double *high, double *low) noexcept nogil

@@ -40,6 +40,7 @@ cdef void add_variable(Plan *plan, Py_ssize_t *n, Py_ssize_t layer, Py_ssize_t o
     v.columns = columns
     v.trained = True
     v.decays = True
+    v.orthogonal = layer >= 0 and vector == 0
     v.sums = plan.sums
     if layer >= 0 and plan.layer[layer].narrow:
         v.parts = rows

@@ -1,5 +1,6 @@
 """What Python asks of the training of each array of weights, taken over into the plan."""
-from fastnn.kernels.plan cimport Plan
+from fastnn.kernels.orthogonal cimport matrix_elements
+from fastnn.kernels.plan cimport Plan, Variable, is_kernel
 from fastnn.kernels.tiling cimport cut_tiles
 
 # what can be asked, and what holds otherwise
@@ -34,4 +35,20 @@ cdef int ask_decay(Plan *plan, decay) except -1:
     for i in range(plan.variables):
         plan.variable[i].decays = decay is None or decay[i]
     cut_tiles(plan)
+    return 0
+
+
+cdef int ask_orthogonal(Plan *plan, orthogonal) except -1:
+    """Whether an optimizer of orthogonal directions has one for each array; None: for all that are matrices."""
+    cdef Py_ssize_t i
+    cdef Variable *v
+    if orthogonal is not None:
+        require_all(plan, orthogonal, "orthogonal")
+    plan.matrices = 0
+    for i in range(plan.variables):
+        v = &plan.variable[i]
+        v.orthogonal = is_kernel(v) and (orthogonal is None or orthogonal[i])
+        if v.orthogonal:
+            v.matrix = plan.matrices
+            plan.matrices += matrix_elements(v)
     return 0

@@ -1,9 +1,11 @@
-from fastnn.kernels.plan cimport Move, Optimizer, PhaseKind, Plan, Space
+from fastnn.kernels.plan cimport Move, Optimizer, PhaseKind, Plan, Space, Stretch
 from fastnn.kernels.runtime cimport real
 
-cdef int step_phases(const Optimizer *optimizer, bint sums, PhaseKind *kind) noexcept
+cdef int step_phases(const Optimizer *optimizer, bint sums, PhaseKind *kind, Stretch *stretch) noexcept
 cdef void whole_begin(PhaseKind kind, const Plan *plan, const Space *space, const Optimizer *optimizer, const Move *move, real *work,
-                      int thread) noexcept nogil
+                      const real *parameters, int thread) noexcept nogil
+cdef bint whole_share(PhaseKind kind, const Plan *plan, const Space *space, const Optimizer *optimizer, real *work, real *parameters,
+                      const real *h, Py_ssize_t turn, int thread, int team) noexcept nogil
 cdef void whole_pass(PhaseKind kind, const Plan *plan, const Space *space, const Optimizer *optimizer, const Move *move, real *work,
                      real *parameters, real *transposed, const real *h, Py_ssize_t rows, Py_ssize_t blocks, Py_ssize_t first,
-                     Py_ssize_t last, int thread) noexcept nogil
+                     Py_ssize_t last, Py_ssize_t turn, int thread) noexcept nogil

@@ -1,7 +1,7 @@
 """Where the matrices of a running network lie: one arena, laid out for so many rows and threads."""
 from libc.string cimport memcpy
 
-from fastnn.kernels.csrc cimport FNN_ACTIVATION_linear
+from fastnn.kernels.csrc cimport FNN_ACTIVATION_linear, FNN_STEP_ORTHOGONAL
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.operations cimport only_in_training
 from fastnn.kernels.pieces cimport ROOM
@@ -139,6 +139,8 @@ cdef class Workspace:
         at += blocks * self.plan.parameters
         if train and optimizer.stored:
             at = self.lay_out_sums(at)
+            self.space.matrices = at
+            at += self.plan.matrices if optimizer.step == FNN_STEP_ORTHOGONAL else 0
         if self.plan.reduced != NULL:
             at = lay_out_reduced(&self.plan, capacity, at)
         self.space.transposed = at

@@ -3,10 +3,13 @@
 from typing import Any
 
 from fastnn.optimizers import schedules
+from fastnn.optimizers.adafactor import Adafactor
 from fastnn.optimizers.adagrad import Adadelta, Adagrad
 from fastnn.optimizers.adam import Adam, Adamax, AdamW, Nadam
 from fastnn.optimizers.ftrl import Ftrl
+from fastnn.optimizers.lamb import Lamb
 from fastnn.optimizers.lion import Lion
+from fastnn.optimizers.muon import Muon
 from fastnn.optimizers.optimizer import Optimizer
 from fastnn.optimizers.rmsprop import RMSprop
 from fastnn.optimizers.sgd import SGD
@@ -15,12 +18,15 @@ from fastnn.registry import Registry, parse, serialize as _serialize
 __all__ = [
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
     "Ftrl",
+    "Lamb",
     "Lion",
+    "Muon",
     "Nadam",
     "Optimizer",
     "RMSprop",
@@ -31,7 +37,7 @@ __all__ = [
 ]
 
 _CLASSES: tuple[type[Optimizer], ...] = (
-    *(Adadelta, Adagrad, Adam, AdamW, Adamax, Ftrl, Lion, Nadam, RMSprop, SGD),
+    *(Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Ftrl, Lamb, Lion, Muon, Nadam, RMSprop, SGD),
 )
 # By Keras's names in lower case, which are listed in messages; a config states the class name.
 TABLE: dict[str, type[Optimizer]] = {c.__name__.lower(): c for c in _CLASSES}
@@ -39,7 +45,7 @@ OPTIMIZERS = Registry(
     "optimizer",
     "keras.optimizers",
     {**TABLE, **{c.__name__: c for c in _CLASSES}},
-    later="adafactor lamb lossscaleoptimizer multioptimizer muon schedulefreeadamw",
+    later="lossscaleoptimizer multioptimizer schedulefreeadamw",
 )
 
 

@@ -392,6 +392,10 @@ class Optimizer(Configured):
             return False
         return pattern is None or pattern.search(variable.name) is None
 
+    def orthogonalises(self, variable: Any) -> bool:
+        """Return whether the compiled update of matrices is this variable's, where vectors have another."""
+        return len(variable.shape) == 2
+
     # Configuration ------------------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:

@@ -268,6 +268,10 @@ static void all(const fnn_kernels *k)
     between(k, a, b, c);
     k->accumulate(37, a, c);
     add(c, 37 * s);
+    memcpy(c, a, 1000 * s);
+    k->activation_forward[FNN_ACTIVATION_sigmoid](1, 1000, b, 1000, d, 1000, p);
+    k->over_roots(13, 37, c, 53, d, 3, 0.3, d + 40 * s);
+    add_columns(k, c, 13, 37, 53);
     k->blend(48, 0.3, a, 0.7, b, c);
     k->blend(48, 0.3, a, 0.0, NULL, c + 48 * s);
     add(c, 96 * s);

@@ -3,7 +3,7 @@
 import numpy as np
 import oracle
 import pytest
-from support import HYPER, VARIANTS, attempt, instruction_set, new_slots, same_bits
+from support import DIRECTIONS, HYPER, VARIANTS, attempt, instruction_set, new_slots, same_bits
 
 import fastnn.kernels as k
 from fastnn import optimizers
@@ -31,7 +31,7 @@ def run(name, hyper, w, gradients):
 
 
 def test_every_line_has_a_case():
-    assert set(compiled_optimizers.VARIANTS) == set(VARIANTS)
+    assert set(compiled_optimizers.VARIANTS) == {*VARIANTS, *DIRECTIONS}
 
 
 @pytest.mark.parametrize("name", sorted(HYPER))

@@ -3,7 +3,7 @@
 import numpy as np
 import oracle
 import pytest
-from support import attempt, compiled, digest, instruction_set, random_weights, train
+from support import DIRECTIONS, attempt, compiled, digest, instruction_set, random_weights, train
 
 from fastnn.kernels import runtime
 from fastnn.kernels.network import Network
@@ -18,6 +18,23 @@ NETS = {
     "one": (1, [(1, "linear", True)], 1, 1),
 }
 CASES = {
+    **DIRECTIONS,
+    "lamb clipped": ("lamb", {"learning_rate": 0.02, "clipnorm": 0.1, "weight_decay": 0.3}),
+    "lamb averaging": (
+        "lamb",
+        {"learning_rate": 0.02, "use_ema": 1.0, "ema_momentum": 0.5, "gradient_accumulation_steps": 2},
+    ),
+    "adafactor clipped": ("adafactor", {"global_clipnorm": 0.2, "learning_rate": 0.05, "weight_decay": 0.3}),
+    "adafactor accumulating": (
+        "adafactor",
+        {"gradient_accumulation_steps": 2, "learning_rate": 0.9, "clipvalue": 0.05},
+    ),
+    "muon plain": ("muon", {"learning_rate": 0.02, "nesterov": 0.0, "rms_rate": -1.0, "ns_steps": 2}),
+    "muon no turns": ("muon", {"learning_rate": 0.02, "ns_steps": 0, "clipvalue": 0.01}),
+    "muon averaging": (
+        "muon",
+        {"learning_rate": 0.02, "clipnorm": 0.3, "use_ema": 1.0, "ema_overwrite_frequency": 2, "ns_steps": 1},
+    ),
     "clipnorm": ("adam", {"learning_rate": 0.01, "clipnorm": 0.05}),
     "clipnorm decaying": ("sgd", {"learning_rate": 0.1, "clipnorm": 0.05, "weight_decay": 0.3}),
     "global_clipnorm": ("sgd", {"learning_rate": 0.1, "global_clipnorm": 0.1, "momentum": 0.5}),
@@ -160,7 +177,7 @@ def test_same_bits_with_operations(case, dtype):
     assert len(set(digests.values())) == 1, digests
 
 
-@pytest.mark.parametrize("case", ["all at once", "accumulation"])
+@pytest.mark.parametrize("case", ["all at once", "accumulation", *DIRECTIONS])
 def test_state_taken_out_and_put_in_goes_on(case, dtype):
     """Also in the middle of an accumulation."""
     once, x, y, batch, _ = problem("narrow", case, dtype)
@@ -172,6 +189,41 @@ def test_state_taken_out_and_put_in_goes_on(case, dtype):
     second.set_optimizer_state(first.optimizer_slots(), first.iterations)
     train(second, x, y, epochs=2, batch_size=batch)
     assert digest(state_of(second)) == digest(state_of(once))
+
+
+@pytest.mark.parametrize("excluded", [(0,), (2, 3), (0, 2, 3, 5, 6)], ids=str)
+def test_muon_may_exclude_matrices(excluded, isa):
+    made, x, y, batch, (twin, optimizer) = problem("narrow", "muon", np.float64)
+    orthogonal = [w.ndim == 2 and i not in excluded for i, w in enumerate(twin.weights)]
+    made.compile("mean_squared_error", False, *CASES["muon"], [], orthogonal=orthogonal)
+    optimizer.excluded = excluded
+    check(made, x, y, batch, (twin, optimizer), epochs=4)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (70, 1), (33, 33), (129, 18), (18, 129)], ids=str)
+@pytest.mark.parametrize("name", sorted(DIRECTIONS))
+def test_the_declared_formula_is_what_is_computed(name, shape, isa):
+    """`Optimizer.update` of fastnn.optimizers is documentation that runs."""
+    from support import HYPER
+
+    from fastnn import optimizers
+
+    rng = np.random.default_rng(4)
+    x, y = rng.normal(size=(20, shape[0])), rng.normal(size=(20, shape[1]))
+    hyper = {key: value for key, value in DIRECTIONS[name][1].items() if "decay" not in key or "2" in key}
+    hyper = {**hyper, "adam_weight_decay": 0.0} if name == "muon" else hyper
+    weights = [rng.normal(size=shape), rng.normal(size=shape[1])]
+    layers = [(shape[1], "linear", True)]
+    made = compiled(layers, shape[0], np.float64, weights, "mean_squared_error", optimizer=name, **hyper)
+    slots = [[np.zeros_like(w), np.zeros_like(w)] for w in weights]
+    for step in range(1, 4):
+        gradients = oracle.Net(layers, weights).gradients("mean_squared_error", False, x, y)[2]
+        for i, g in enumerate(gradients):
+            full = {**HYPER[name], **hyper}
+            weights[i], slots[i] = optimizers.TABLE[name].update(weights[i], g, slots[i], step, full)
+        train(made, x, y, epochs=1, batch_size=20)
+        for got, want in zip(made.weights(), weights, strict=True):
+            np.testing.assert_allclose(got, want, rtol=1e-7, atol=1e-9)
 
 
 def test_compiling_again_keeps_what_is_of_the_same_kind():
@@ -208,6 +260,8 @@ def test_a_step_of_one_array_refuses_what_needs_a_network(rng):
     w = rng.normal(size=3)
     with pytest.raises(ValueError, match="clipnorm"):
         optimizer_update("sgd", w, w.copy(), [], {"clipnorm": 1.0}, 1)
+    with pytest.raises(ValueError, match="lamb"):
+        optimizer_update("lamb", w, w.copy(), [w.copy(), w.copy()], {}, 1)
     net, *_ = problem("tiny", "clipnorm", np.float32)
     with pytest.raises(ValueError, match="compile the model again"):
         net.set_hyper("clipnorm", 2.0)
