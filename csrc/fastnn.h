@@ -37,8 +37,8 @@ enum fnn_loss {
 #undef FUSED
     FNN_LOSSES
 };
-/* What a loss takes as targets: as many as the output has units, one class number a row, or one for each p[0] units. */
-enum fnn_targets { FNN_TARGETS_UNITS, FNN_TARGETS_CLASS, FNN_TARGETS_REPEATED };
+/* What a loss or a metric takes as targets: as many as the output has units, one class number a row, one for each p[0] units, or any. */
+enum fnn_targets { FNN_TARGETS_UNITS, FNN_TARGETS_CLASS, FNN_TARGETS_REPEATED, FNN_TARGETS_ANY };
 
 enum fnn_metric {
 #define METRIC(name, targets, parameters) FNN_METRIC_##name,
@@ -123,9 +123,17 @@ typedef void fnn_activation_backward(size_t rows, size_t n, const void *a, size_
 typedef void fnn_loss_rows(size_t rows, size_t units, void *out, size_t ldo, const void *y, size_t ldy,
                            const void *weight, double scale, void *delta, size_t ldd, void *row_loss,
                            const double *p);
-/* value (OUT): (rows,), the metric of each row, unweighted; p: the parameters. */
-typedef void fnn_metric_rows(size_t rows, size_t units, const void *out, size_t ldo, const void *y,
-                             size_t ldy, void *value, const double *p);
+/* What a metric is told beside its arrays; see metrics.h. */
+typedef struct fnn_metric_settings {
+    const double *p; /* the parameters */
+    size_t first, count; /* the units that it looks at, where it looks at each by itself */
+    size_t thresholds;
+    const double *threshold; /* (thresholds,), rising */
+} fnn_metric_settings;
+
+/* value (OUT): what the metric makes of each row, unweighted: columns of leading dimension ldv, one or several. */
+typedef void fnn_metric_rows(const fnn_metric_settings *m, size_t rows, size_t units, const void *out,
+                             size_t ldo, const void *y, size_t ldy, void *value, size_t ldv);
 
 /* Coefficients of an optimizer's step, as T: those of its line in optimizers.def first, at the end those of fnn_clip_and_decay. */
 #define FNN_HYPER_MAX 8
@@ -142,7 +150,6 @@ typedef void fnn_clip_and_decay(size_t n, void *g, void *w, const void *h);
 
 #define FNN_FEW_UNITS 4
 #define FNN_TINY_VECTORS 2
-#define FNN_TINY_COLUMNS 16
 
 /* A network whose first layer is one or two vectors wide: pointers into its workspace, and places in elements from the start of a
    parameter buffer. What stands below `gradients` serves the fused step alone, of a network of one hidden layer and a narrow last one
@@ -158,16 +165,15 @@ typedef struct fnn_tiny {
     void *kept; /* its pre-activations, as `a`, where the derivative reads them; else NULL */
     void *gradients; /* as a parameter buffer */
     fnn_activation_backward *backward;
-    size_t outputs, targets, columns; /* units of the last layer, columns of y, loss and metrics */
+    size_t outputs, targets; /* units of the last layer, columns of y */
     size_t last, stride, parameters; /* place of the last layer, its row, size of a parameter buffer */
     size_t ld; /* of all columns */
     int last_bias;
     fnn_activation_forward *last_forward; /* NULL: none, or the loss's */
     fnn_activation_backward *last_backward;
     const double *last_p;
-    fnn_loss_rows *loss, *metric_loss[FNN_TINY_COLUMNS]; /* of column c > 0: one of the two */
-    fnn_metric_rows *metric[FNN_TINY_COLUMNS];
-    const double *term_p[FNN_TINY_COLUMNS]; /* parameters of each column's */
+    fnn_loss_rows *loss;
+    const double *loss_p; /* its parameters */
     fnn_clip_and_decay *clip_and_decay; /* NULL: not asked for */
     fnn_optimizer_step *optimizer;
     void *z, *y, *weight, *delta, *values; /* columns */
@@ -180,7 +186,7 @@ typedef void fnn_input_forward(const fnn_tiny *t, size_t rows, const int64_t *in
 /* The first layer's gradients (OUT) from d, which is zero in lanes without a unit. */
 typedef void fnn_input_gradient(const fnn_tiny *t, size_t rows, const int64_t *index, const void *x);
 /* A whole step on `rows` rows of x, y and weight (or NULL), as above. w (IN and OUT): parameters, then the slots; lanes16 (IN and OUT):
-   16 for each column, what `sum_lanes` makes of the row values. Looks for NaN nowhere. */
+   what `sum_lanes` makes of the rows' losses. Outputs, targets and weights stay in their columns, for metrics. Looks for NaN nowhere. */
 typedef void fnn_tiny_step(const fnn_tiny *t, size_t rows, const int64_t *index, const void *x, const void *y,
                            const void *weight, void *w, double scale, const double *hyper, double *lanes16);
 

@@ -247,7 +247,7 @@ static void P(tiny_step)(const fnn_tiny *t, size_t rows, const int64_t *index, c
                     z + j * ld);
     if (t->last_forward)
         t->last_forward(t->outputs, padded, z, ld, z, ld, t->last_p);
-    t->loss(rows, t->outputs, z, ld, t->y, ld, weights, scale, t->delta, ld, values, t->term_p[0]);
+    t->loss(rows, t->outputs, z, ld, t->y, ld, weights, scale, t->delta, ld, values, t->loss_p);
     if (t->last_backward)
         t->last_backward(t->outputs, padded, z, ld, t->delta, ld, t->last_p);
     P(few_backward)(t, rows, w);
@@ -264,11 +264,4 @@ static void P(tiny_step)(const fnn_tiny *t, size_t rows, const int64_t *index, c
     t->optimizer(t->parameters, t->gradients, w, w + t->parameters, w + 2 * t->parameters,
                  w + 3 * t->parameters, h);
     P(sum_lanes)(rows, values, lanes16);
-    for (size_t c = 1; c < t->columns; c++) {
-        if (t->metric_loss[c])
-            t->metric_loss[c](rows, t->outputs, z, ld, t->y, ld, NULL, 1.0, NULL, ld, values, t->term_p[c]);
-        else
-            t->metric[c](rows, t->outputs, z, ld, t->y, ld, values, t->term_p[c]);
-        P(sum_lanes)(rows, values, lanes16 + 16 * c);
-    }
 }

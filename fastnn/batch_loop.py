@@ -59,6 +59,7 @@ class BatchFit(Fit):
             sample_weight=self.train.sample_weight,
             initial_epoch=epoch,
             stream=True,
+            keep_outputs=bool(self.own),
         )
         self.engine.owner = self
         self.first = epoch
@@ -86,6 +87,7 @@ class BatchFit(Fit):
         logs: dict[str, float] = {}
         assert self._ahead is not None
         pieces, self._ahead, done = self._ahead, None, 0
+        self.own.reset()
         for step, part in enumerate(pieces):
             if self.by_step:
                 callbacks.on_train_batch_begin(step, {})
@@ -94,6 +96,7 @@ class BatchFit(Fit):
                 training.feed(*part)
             self._fed = False
             self._call(1, math.inf)
+            self._show()
             done = step + 1
             if self.by_step:
                 logs = self._invalid() if self.diverged else self._partial()
@@ -115,4 +118,4 @@ class BatchFit(Fit):
         except FloatingPointError as error:
             self._diverge(error)
         self.engine.published()
-        return dict(zip(self.keys, training.logs[-1].tolist(), strict=True))
+        return self._named(training.logs[-1])

@@ -1,13 +1,10 @@
 """What ``model.compile`` was told, and what of it the compiled network needs."""
 
-import functools
 from typing import Any, NamedTuple
 
-from fastnn import losses, metrics, optimizers
-from fastnn.losses.classes import Loss
-from fastnn.losses.resolving import Resolved, resolve, shape_of_targets
-from fastnn.metrics.classes import MeanMetric, Metric
-from fastnn.metrics.of_losses import loss_metric
+from fastnn import losses, metric_list, metrics, optimizers
+from fastnn.losses.resolving import Resolved, resolve
+from fastnn.metric_list import Judge
 from fastnn.optimizers import Optimizer
 
 
@@ -16,13 +13,13 @@ class Native(NamedTuple):
 
     loss: str  # its name
     from_logits: bool
-    metrics: tuple[Any, ...]  # each a name, or a name and its parameters
-    objects: tuple[Metric, ...]
+    judges: tuple[Judge, ...]
     keys: tuple[str, ...]  # "loss", then one for each metric
     kind: str  # of targets: "units", "class" or "repeated"
     resolved: Resolved
     specification: Any  # of the loss: its compiled name, with parameters if there are any
     targets: int  # columns of y
+    own: Any  # OwnLoss of a loss of the user's own, else None
 
 
 class Compiled:
@@ -45,13 +42,10 @@ class Compiled:
             raise NotImplementedError(
                 "loss_weights: models here have one output and one loss; scale sample_weight instead."
             )
-        if weighted_metrics:
-            raise NotImplementedError(
-                "weighted_metrics is not supported yet; metrics= are unweighted means, as in Keras."
-            )
         self.optimizer: Optimizer = optimizers.get(optimizer)
         self.loss = loss
         self.metrics = metrics
+        self.weighted_metrics = weighted_metrics
         self.hints = hints or {}
         if precision is not None and precision not in ("float32", "float64", "bfloat16"):
             raise ValueError(
@@ -60,7 +54,8 @@ class Compiled:
             )
         self.precision = precision
         self._loss = resolve(loss)
-        self._metrics = _metric_list(metrics)
+        self._metrics = metric_list.listed(metrics, "metrics")
+        self._weighted = metric_list.listed(weighted_metrics, "weighted_metrics")
         self.native: Native | None = None
 
     def resolve(self, units: int, owner: str) -> Native:
@@ -68,45 +63,27 @@ class Compiled:
         if self._loss is None:
             raise ValueError("There is no loss to train for: compile the model with loss=.")
         loss = self._loss
-        _refuse(loss)
-        name, kind = loss.name, loss.declaration.targets
+        name = loss.name
+        kind = loss.targets
+        if not isinstance(kind, str):  # columns, of a loss of the user's own
+            kind = "units" if kind == units else "repeated"
         if name in ("categorical_crossentropy", "categorical_focal_crossentropy") and units == 1:
             raise ValueError(
                 f"{name} needs an output for each class, but {owner} has 1 unit; for yes "
                 "or no use 'binary_crossentropy'."
             )
-        found: list[Any] = []
-        objects: list[Metric] = []
-        keys = ["loss"]
-        for key, metric in self._metrics:
-            native = metric or _accuracy(units, kind)
-            if isinstance(native, Resolved):
-                label, wanted = native.name, native.shape_of_targets(units)
-            else:
-                label, wanted = native, shape_of_targets(metrics.TABLE[native].targets, units)
-            if wanted != loss.shape_of_targets(units) and units > 1:
-                raise ValueError(
-                    f"metrics: {key!r} ({label}) takes {wanted}, but the loss {name} takes "
-                    f"{loss.shape_of_targets(units)}."
-                )
-            keys.append(_unused(key, keys))
-            if isinstance(native, Resolved):
-                found.append(native.metric(units))
-                objects.append(loss_metric(native.declaration.function, native.arguments, keys[-1]))
-                continue
-            found.append(native)
-            objects.append(metrics.get(native))
-            objects[-1].name = keys[-1]
+        judges = metric_list.resolve(self._metrics, self._weighted, units, kind, loss.columns(units), name)
+        keys = ("loss", *(judge.key for judge in judges))
         self.native = Native(
             name,
             loss.from_logits,
-            tuple(found),
-            tuple(objects),
-            tuple(keys),
-            str(kind),
+            judges,
+            keys,
+            kind,
             loss,
             loss.specification(units),
             loss.columns(units),
+            loss.native_own(units),
         )
         return self.native
 
@@ -128,110 +105,16 @@ class Compiled:
     def config(self) -> dict[str, Any]:
         """Return the arguments in Keras's serialised form."""
         loss = self.loss if isinstance(self.loss, str) else losses.serialize(losses.get(self.loss))
-        names = self.metrics and [
-            m if isinstance(m, str) else metrics.serialize(metrics.get(m)) for m in self.metrics
-        ]
         return {
             "optimizer": optimizers.serialize(self.optimizer),
             "loss": loss,
             "loss_weights": None,
-            "metrics": names,
-            "weighted_metrics": None,
+            "metrics": _serialized(self.metrics, self._metrics),
+            "weighted_metrics": _serialized(self.weighted_metrics, self._weighted),
             "precision": self.precision,
             **self.hints,
         }
 
 
-def _refuse(loss: Resolved) -> None:
-    """Raise for what is not trained with yet."""
-    what = ""
-    if loss.own is not None:
-        what = "a loss of your own"
-    elif loss.together:
-        what = "axis=None"
-    elif loss.ignored is not None:
-        what = f"ignore_class={loss.ignored}"
-    elif loss.reduction not in ("sum_over_batch_size", "mean"):
-        what = f"reduction={loss.reduction!r}"
-    if what:
-        raise NotImplementedError(f"loss {loss.name!r}: {what} is not supported in training yet.")
-
-
-# What options of losses and metrics must be for the compiled ones to compute the same.
-_DEFAULTS = {"threshold": 0.5}
-
-
-def _defaults_only(thing: Any, options: dict[str, Any]) -> None:
-    for key, value in options.items():
-        if value != _DEFAULTS.get(key, value):
-            raise NotImplementedError(
-                f"{type(thing).__name__}({key}={value!r}) is not supported in training yet; leave it at "
-                f"{_DEFAULTS[key]!r}."
-            )
-
-
-def _metric_list(given: Any) -> list[tuple[str, Any]]:
-    """Return (key, compiled metric) for each: its name, or a loss, or "" where that depends on the output."""
-    if not given:
-        return []
-    if isinstance(given, dict) or not isinstance(given, list | tuple):
-        raise ValueError(f"metrics must be a list, as in metrics=['accuracy'], got {given!r}.")
-    flat: list[Any] = []
-    for m in given:
-        flat.extend(m if isinstance(m, list | tuple) else [m])
-    return [_metric(m) for m in flat]
-
-
-def _metric(given: Any) -> tuple[str, Any]:
-    if isinstance(given, str) and given.lower() in ("accuracy", "acc"):
-        return given, ""
-    if isinstance(given, Loss):
-        return given.name, _loss_metric(given, given.name)
-    if isinstance(given, str) and given in losses.LOSSES and given not in metrics.METRICS:
-        return given, _loss_metric(given, given)
-    if isinstance(given, functools.partial):
-        return str(getattr(given.func, "__name__", "")), _loss_metric(given, repr(given))
-    found = metrics.get(given, "metrics")
-    function = type(found).function if isinstance(found, MeanMetric) else found
-    name = str(getattr(function, "__name__", ""))
-    if name not in metrics.TABLE or metrics.TABLE[name].function is not function:
-        raise NotImplementedError(
-            f"metrics: {given!r}: metrics of your own are not supported yet; use one of accuracy, "
-            f"{metrics.METRICS.listed()}."
-        )
-    key = given if isinstance(given, str) else getattr(found, "name", name)
-    if name in losses.TABLE:
-        options = found.options() if isinstance(found, MeanMetric) else {}
-        return key, _loss_metric(functools.partial(function, **options), key)
-    if isinstance(found, MeanMetric):
-        _defaults_only(found, found.options())
-    return key, name
-
-
-def _loss_metric(loss: Any, label: str) -> Resolved:
-    """Return a loss that serves as a metric: its mean over the rows."""
-    found = resolve(loss)
-    if found is None or found.own is not None or found.together or found.ignored is not None:
-        raise NotImplementedError(
-            f"metrics: {label!r} is no mean over rows, or of your own; evaluate it on model.predict(x)."
-        )
-    if found.reduction not in ("sum_over_batch_size", "mean"):
-        raise NotImplementedError(
-            f"metrics: {label!r}: reduction={found.reduction!r}: a loss serves as a metric by its mean over "
-            "the rows; leave it at its default."
-        )
-    return found
-
-
-def _accuracy(units: int, kind: str) -> str:
-    if units == 1:
-        return "binary_accuracy"
-    return "sparse_categorical_accuracy" if kind == "class" else "categorical_accuracy"
-
-
-def _unused(key: str, keys: list[str]) -> str:
-    number, name = 0, key
-    while name in keys:
-        number += 1
-        name = f"{key}_{number}"
-    return name
+def _serialized(given: Any, flat: list[Any]) -> Any:
+    return given and [m if isinstance(m, str) else metrics.serialize(metrics.get(m)) for m in flat]

@@ -12,9 +12,10 @@ import numpy as np
 from fastnn.data import require_finite
 from fastnn.kernels.gradients import Gradients
 from fastnn.kernels.loops import apply_gradients, loss_gradients, pass_through
-from fastnn.kernels.network import Network
+from fastnn.kernels.network import Network, Tally
 from fastnn.kernels.passes import Pass
 from fastnn.kernels.training import Training
+from fastnn.results import Layout, Own
 from fastnn.variables import STATE, Variable
 
 
@@ -38,7 +39,8 @@ class Engine:
         self.net = Network(input_dim, plan, dtype)
         self.dtype = np.dtype(dtype)
         self.input_dim = input_dim
-        self.compiled: Any = None  # the Compiled that the network was last compiled for
+        self.compiled: Any = None  # the Compiled that the network was last compiled for,
+        self.layout: Any = None  # and the Layout of what it then reports
         self.optimizer: Any = None
         self.stale = True  # whether variables have values that the network does not
         self.asked: list = []  # of each variable in training, as the network was last told
@@ -125,24 +127,49 @@ class Engine:
             spec.from_logits,
             optimizer.native,
             optimizer.native_hypers(),
-            list(spec.metrics),
+            [judge.measure for judge in spec.judges if judge.measure is not None],
             precision,
             rates=optimizer.native_rates(),
             decay=[optimizer.uses_weight_decay(v) for v in self._alive()],
             orthogonal=[optimizer.orthogonalises(v) for v in self._alive()],
             keep_optimizer=before is optimizer,
+            reduction={"sum_over_batch_size": "mean"}.get(spec.resolved.reduction, spec.resolved.reduction),
+            own=spec.own,
+            together=spec.resolved.together,
         )
         kept = None if before is optimizer else optimizer.unpark(self)
         if kept is not None:
             self.net.set_optimizer_state(*kept)
         self.optimizer = optimizer
         optimizer.bind(self)
+        keys = [judge.key for judge in spec.judges if judge.measure is not None]
+        self.layout = Layout(keys, self.net.widths)
 
     def ask(self, asked: list) -> None:
         """Tell the network what is asked of each variable in training; not while it trains."""
         if self.asked != asked and self.owner is None:
             self.net.set_variables(asked)
             self.asked = asked
+
+    def judge(self, part: Any, batch_size: int = 0, tally: Tally | None = None) -> np.ndarray:
+        """Return loss and metrics of rows, as last published.
+
+        Parameters
+        ----------
+        part : Data
+        batch_size : int
+            Where the loss is of batches, their rows; 0 is all of them.
+        tally : Tally, optional
+            What earlier calls saw; these rows are added to it.
+        """
+        tally = tally or Tally(self.net)
+        values = self.net.evaluate(part.x, part.y, part.sample_weight, tally=tally, batch_size=batch_size)
+        loss = self.compiled.native.resolved
+        if loss.apart:
+            outputs = self.net.predict(part.x)
+            tally.apart += loss.judged(part.y, outputs, part.sample_weight, batch_size) * len(outputs)
+            values[0] = tally.apart / tally.rows
+        return values
 
     def set_hyper(self, name: str, value: float) -> None:
         self.net.set_hyper(name, value)
@@ -152,8 +179,14 @@ class Engine:
         if self.optimizer.use_ema:
             self.net.take_averages()
 
-    def step(self, part: Any, seed: int) -> list[float]:
+    def own(self) -> Own:
+        """Return the metrics that Python computes."""
+        native = self.compiled.native
+        return Own(native.judges, native.kind)
+
+    def step(self, part: Any, seed: int) -> dict[str, Any]:
         """Take one training step on all of ``part``; return loss and metrics."""
+        own = self.own()
         training = Training(
             self.net,
             part.x,
@@ -163,6 +196,7 @@ class Engine:
             seed=seed,
             epochs=1,
             sample_weight=part.sample_weight,
+            keep_outputs=bool(own),
         )
         try:
             training.run(1, math.inf)
@@ -171,7 +205,12 @@ class Engine:
             raise
         finally:
             training.close()
-        return training.logs[0].tolist()
+        found = self.layout.named(training.logs[0])
+        if own:
+            own.reset()
+            own.update(*training.outputs())
+            found.update(own.results())
+        return found
 
     # Training loops of the caller's own ---------------------------------------------------------------------
 
@@ -288,4 +327,10 @@ class Engine:
 
 
 # What a network is compiled for that only an optimizer is wanted of.
-_ANY_LOSS = SimpleNamespace(specification="mean_squared_error", from_logits=False, metrics=())
+_ANY_LOSS = SimpleNamespace(
+    specification="mean_squared_error",
+    from_logits=False,
+    judges=(),
+    own=None,
+    resolved=SimpleNamespace(reduction="mean", together=False),
+)

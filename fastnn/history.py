@@ -37,10 +37,9 @@ class History(Callback):
         arrays, self._arrays = self._arrays, []
         for columns in arrays:
             for key, values in columns.items():
-                if key in self._history:
-                    self._history[key] += values.tolist()
-                else:
-                    self._history[key] = values.tolist()
+                self._history.setdefault(key, []).extend(
+                    values.tolist() if values.ndim == 1 else list(values)
+                )
         return self._history
 
     @history.setter

@@ -47,7 +47,8 @@ class Loops:
         Returns
         -------
         loss : float
-            As `fit` reports it: the (weighted) sum of the rows' losses, divided by their number.
+            As `fit` reports it for a batch: the (weighted) sum of the rows' losses, divided by their number
+            or as its ``reduction`` says.
         gradients : Gradients
             A sequence of arrays, in the order and of the shapes of ``trainable_weights``. The arrays are made
             when first looked at, and may be changed in place.

@@ -15,7 +15,6 @@ from fastnn import (
     data,
     judging,
     losses,
-    metrics,
     optimizers,
     preparing,
     progress,
@@ -33,10 +32,11 @@ from fastnn.history import History
 from fastnn.inference import Predictor
 from fastnn.layers.layer import KerasTensor
 from fastnn.loops import Loops
+from fastnn.losses.checking import first_use
 from fastnn.range_test import RangeTest, find_learning_rate
 from fastnn.stack import Stack
 from fastnn.summary import summary
-from fastnn.training_loop import BATCH_SIZE, Data, Fit, settings, steps as checked_steps, whole
+from fastnn.training_loop import BATCH_SIZE, Data, Fit, evaluate, settings, steps as checked_steps, whole
 
 __all__ = ["Model", "Sequential", "clone_model", "model_from_json"]
 
@@ -126,10 +126,12 @@ class Sequential(Model):
         ----------
         optimizer : str or Optimizer
         loss : str, function or Loss
-        loss_weights, weighted_metrics : None
+        loss_weights : None
             Not supported yet.
-        metrics : list of str, function or Metric
-            ``"accuracy"`` is the binary, categorical or sparse categorical one, by output and loss.
+        metrics, weighted_metrics : list of str, function or Metric
+            Without and with the rows' weights. ``"accuracy"`` is the binary, categorical or sparse
+            categorical one, by output and loss. A function or a `Metric` of your own sees every batch in
+            Python, which is slower; see docs/metrics.md.
         run_eagerly, steps_per_execution, jit_compile, auto_scale_loss
             Hints about Keras's execution, accepted and ignored.
         precision : {None, "bfloat16"}
@@ -172,18 +174,15 @@ class Sequential(Model):
     def metrics(self) -> list[Any]:
         """One Metric object for each metric that the model was compiled with."""
         native = self._native("metrics")
-        return list(native.objects)
+        return [judge.metric for judge in native.judges]
 
     def metric_direction(self, name: str) -> str | None:
         """Return whether small ("min") or large ("max") values of a metric are good, None if unknown."""
         if name == "loss":
             return "min"
         native = self._native("metric_direction")
-        kinds = dict(zip(native.keys[1:], native.metrics, strict=True))
-        if name not in kinds:
-            return None
-        kind = kinds[name] if isinstance(kinds[name], str) else kinds[name][0]
-        return "max" if kind in metrics.TABLE and metrics.TABLE[kind].better == "up" else "min"
+        found = next((judge.metric for judge in native.judges if judge.key == name), None)
+        return {"up": "max", "down": "min"}.get(getattr(found, "_direction", ""))
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """Return what `compile_from_config` compiles a model with."""
@@ -333,6 +332,7 @@ class Sequential(Model):
             engine = self._ready(train.x.shape[1], True)
             if not self.trainable_weights:
                 warn(f"Model {self.name!r} has no trainable weights: nothing is learned.", UserWarning)
+            first_use(native, engine.net, train)
             run = kind(self, engine, train, validation, chosen, calls)
             self.column_names = names
             return run.run()
@@ -357,10 +357,11 @@ class Sequential(Model):
                 weight = class_weights.sample_weight(weights, part.y, part.sample_weight)
                 part = part._replace(sample_weight=weight)
             engine = self._ready(part.x.shape[1], True)
+            first_use(native, engine.net, part)
             engine.begin()
-            values = engine.step(part, self.seed)
+            found = engine.step(part, self.seed)
             engine.published()
-        return _result(native, values, return_dict)
+        return _result(native, found, return_dict)
 
     # Judging and asking -------------------------------------------------------------------------------------
 
@@ -408,7 +409,7 @@ class Sequential(Model):
             part = self._data(native, x, y, sample_weight)
             judge = judging.OfArrays(self, part, size, count, callbacks, level)
         found = judge.evaluate()
-        return _result(native, [found[key] for key in native.keys], return_dict)
+        return _result(native, found, return_dict)
 
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
@@ -416,10 +417,10 @@ class Sequential(Model):
         """Return the loss and the metrics over these rows, as `evaluate` does, without printing."""
         native = self._native("test_on_batch")
         part = self._data(native, x, y, sample_weight)
-        values = self._ready(part.x.shape[1], True).net.evaluate(*part).tolist()
-        if not math.isfinite(values[0]):
+        found = evaluate(self._ready(part.x.shape[1], True), part, len(part.x), None, self)
+        if not math.isfinite(found["loss"]):
             part.require_finite()
-        return _result(native, values, return_dict)
+        return _result(native, found, return_dict)
 
     def predict(
         self,
@@ -713,7 +714,10 @@ def _share(value: Any) -> float:
     return float(value)
 
 
-def _result(native: Native, values: Any, return_dict: bool) -> Any:
+def _result(native: Native, values: dict[str, Any], return_dict: bool) -> Any:
     if return_dict:
-        return dict(sorted(zip(native.keys, values, strict=True)))
-    return list(values) if len(native.keys) > 1 else values[0]
+        return dict(sorted(values.items()))
+    # a metric whose result is a dict brings keys of its own
+    order = [key for key in native.keys if key in values]
+    order += sorted(values.keys() - set(order))
+    return [values[key] for key in order] if len(order) > 1 else values["loss"]

@@ -23,9 +23,13 @@ def level(verbose: Any) -> int:
     return int(verbose)
 
 
-def metrics_text(logs: dict[str, float]) -> str:
-    """`` - accuracy: 0.9500 - loss: 1.2000e-04``."""
-    return "".join(f" - {k}: {v:.4f}" if abs(v) > 1e-3 else f" - {k}: {v:.4e}" for k, v in logs.items())
+def metrics_text(logs: dict[str, Any]) -> str:
+    """`` - accuracy: 0.9500 - loss: 1.2000e-04``; of several numbers, their mean."""
+    parts = []
+    for key, value in logs.items():
+        v = value if isinstance(value, float) else float(np.mean(value))
+        parts.append(f" - {key}: {v:.4f}" if abs(v) > 1e-3 else f" - {key}: {v:.4e}")
+    return "".join(parts)
 
 
 def step_time(seconds: float) -> str:
@@ -94,7 +98,7 @@ class Progress:
         out = []
         for i in range(count):
             if stride == 1 or (first + i + 1) % stride == 0 or first + i + 1 == self.epochs:
-                logs = {key: float(values[i]) for key, values in columns.items()}
+                logs = {key: values[i] for key, values in columns.items()}
                 out.append(self._heading(first + i) + self._line(seconds, logs))
                 self.drawn = 0
         write("".join(out))

@@ -19,6 +19,7 @@ from fastnn.engine import Engine
 from fastnn.errors import warn
 from fastnn.history import History
 from fastnn.hooks import TEST_HOOKS, Callback
+from fastnn.kernels.network import Tally
 from fastnn.kernels.training import Training
 from fastnn.watch import Watch
 
@@ -148,14 +149,14 @@ class Fit:
         self.settings = settings
         self.steps: int | None = self._count_steps()
         self.validation = self._validation_part(validation)
-        self.keys = engine.compiled.native.keys
+        self.layout = engine.layout
+        self.own = engine.own()
         self.bar = (
             progress.Progress(settings.verbose, settings.last, self.steps) if settings.verbose else None
         )
-        python = validation is not None and not (
-            isinstance(self.validation, Data) and settings.validation_freq == 1
-        )
-        self.watch = watch = Watch(callbacks, self.by_batches or python)
+        native = isinstance(self.validation, Data) and settings.validation_freq == 1
+        python = validation is not None and (not native or engine.compiled.native.resolved.apart)
+        self.watch = watch = Watch(callbacks, self.by_batches or python, bool(self.own))
         self.history, self.callbacks = watch.history, watch.python
         self.by_step, self.by_epoch = watch.by_step, watch.by_epoch
         self.own_validation = validation is not None and (
@@ -225,7 +226,8 @@ class Fit:
     # The native training -----------------------------------------------------------------------------------
 
     def _start(self, epoch: int) -> None:
-        settings, columns = self.settings, self._columns()
+        settings, columns = self.settings, self._labels()
+        native = None if self.own_validation else self.validation
         self.engine.begin()
         self.training = Training(
             self.engine.net,
@@ -236,11 +238,13 @@ class Fit:
             seed=self.model.seed,
             epochs=settings.last - epoch,
             sample_weight=self.train.sample_weight,
-            validation=None if self.own_validation else self.validation,
+            validation=native,
             stopping=self.watch.stopping_columns(columns, self.model),
             reaching=self.watch.reaching_column(columns, self.model),
             initial_epoch=epoch,
             epoch_steps=self.epoch_steps,
+            keep_outputs=bool(self.own),
+            validation_batch=0 if native is None else self.validation_size,
         )
         self.engine.owner = self
         self.first = epoch  # the training's own count starts here
@@ -282,7 +286,7 @@ class Fit:
         self.engine.published()
         if not self.by_epoch:
             self._record()
-            self.watch.tell(self.training, self.first, self._columns(), self.model)
+            self.watch.tell(self.training, self.first, self._labels(), self.model)
         if self.bar is not None:
             self.bar.close()
 
@@ -307,7 +311,7 @@ class Fit:
         if training.stopped or training.reached:
             model.stop_training = True
         logs = training.logs
-        found = dict(sorted(zip(self._columns(), logs[-1].tolist(), strict=True))) if len(logs) else {}
+        found = self._named(logs[-1]) if len(logs) else {}
         if self.diverged:
             last = self.first + training.epoch - 1
             if math.isfinite(found.get("loss", math.nan)):  # the weights broke in the middle of an epoch
@@ -320,20 +324,41 @@ class Fit:
     def _record(self) -> dict[str, np.ndarray]:
         """Enter the epochs that the training has completed since the last time into the history."""
         rows = self.training.logs[self.recorded :].copy()
-        columns = dict(sorted(zip(self._columns(), rows.T, strict=True)))
+        size = len(self.layout.labels())
+        columns = self.layout.columns(rows[:, :size])
+        if self._validates_natively():
+            columns.update(self.layout.columns(rows[:, size:], "val_"))
+        columns = dict(sorted(columns.items()))
         if len(rows):
             self.history.extend(self.first + self.recorded, columns)
         self.recorded += len(rows)
         return columns
 
-    def _columns(self) -> list[str]:
-        """Return the names of the columns of the training's logs."""
-        native = self.validation is not None and not self.own_validation
-        return [*self.keys, *(f"val_{key}" for key in self.keys if native)]
+    def _validates_natively(self) -> bool:
+        return self.validation is not None and not self.own_validation
 
-    def _partial(self) -> dict[str, float]:
+    def _labels(self) -> list[str]:
+        """Return the names of the columns of the training's logs."""
+        return [*self.layout.labels(), *(self.layout.labels("val_") if self._validates_natively() else [])]
+
+    def _named(self, row: np.ndarray) -> dict[str, Any]:
+        """Return a row of the training's logs, and what Python's own metrics say, by name."""
+        if not self._validates_natively():
+            return dict(sorted({**self.layout.named(row), **self.own.results()}.items()))
+        size = len(row) // 2
+        return dict(
+            sorted({**self.layout.named(row[:size]), **self.layout.named(row[size:], "val_")}.items())
+        )
+
+    def _partial(self) -> dict[str, Any]:
         """Return the metrics of the epoch so far."""
-        return dict(sorted(zip(self.keys, self.training.partial_logs().tolist(), strict=True)))
+        found = self.layout.named(self.training.partial_logs())
+        return dict(sorted({**found, **self.own.results()}.items()))
+
+    def _show(self) -> None:
+        """Show the step just done to Python's own metrics."""
+        if self.own and not self.diverged:
+            self.own.update(*self.training.outputs())
 
     def _invalid(self) -> dict[str, float]:
         """Return the logs of an epoch that broke off, its loss no longer finite."""
@@ -389,18 +414,20 @@ class Fit:
             if self.bar is not None and self.training.step:
                 self.bar.begin(epoch)
                 self.bar.step(self.training.step, time.perf_counter() - began, self._partial())
-        return dict(zip(self._columns(), self.training.logs[-1].tolist(), strict=True))
+        return self._named(self.training.logs[-1])
 
     def _steps(self, epoch: int, began: float) -> dict[str, float]:
         callbacks, model, drawn = self.callbacks, self.model, began
         before = self.training.epoch
         logs: dict[str, float] = {}
+        self.own.reset()
         for step in itertools.count():
             callbacks.on_train_batch_begin(step, {})
             self._call(1, 0.0)
+            self._show()
             done = self.training.epoch > before
             if done:
-                logs = dict(zip(self.keys, self.training.logs[-1].tolist(), strict=True))
+                logs = self._named(self.training.logs[-1])
             else:
                 logs = self._invalid() if self.diverged else self._partial()
             callbacks.on_train_batch_end(step, dict(logs))
@@ -416,52 +443,49 @@ class Fit:
 
 def evaluate(
     engine: Engine, part: Data, batch_size: int, callbacks: CallbackList | None, model: Any
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Return loss and metrics of ``part``, calling the test hooks of ``callbacks``."""
-    keys, net = engine.compiled.native.keys, engine.net
-    if callbacks is None or not callbacks.overridden(*TEST_HOOKS):
-        return dict(zip(keys, net.evaluate(*part).tolist(), strict=True))
-    model.stop_evaluating = False
-    callbacks.on_test_begin({})
-    total: Any = 0.0
-    for batch, start in enumerate(range(0, len(part.x), batch_size)):
-        piece = part.slice(start, start + batch_size)
-        callbacks.on_test_batch_begin(batch, {})
-        total = total + net.evaluate(*piece) * len(piece.x)
-        done = min(start + batch_size, len(part.x))
-        logs = dict(sorted(zip(keys, (total / done).tolist(), strict=True)))
-        callbacks.on_test_batch_end(batch, dict(logs))
-        if model.stop_evaluating:
-            break
-    callbacks.on_test_end(logs)
-    return logs
+    hooks = callbacks is not None and callbacks.overridden(*TEST_HOOKS)
+    if not hooks and not engine.own():
+        return engine.layout.named(engine.judge(part, batch_size))
+    pieces = (part.slice(start, start + batch_size) for start in range(0, len(part.x), batch_size))
+    return evaluate_batches(engine, next(pieces), pieces, callbacks, model, finite=False)
 
 
 def evaluate_batches(
-    engine: Engine, first: Data, others: Iterator[Data], callbacks: CallbackList | None, model: Any
-) -> dict[str, float]:
-    """Return loss and metrics over batches, calling the test hooks of ``callbacks``."""
-    keys, net = engine.compiled.native.keys, engine.net
+    engine: Engine,
+    first: Data,
+    others: Iterator[Data],
+    callbacks: CallbackList | None,
+    model: Any,
+    finite: bool = True,
+) -> dict[str, Any]:
+    """Return loss and metrics over batches, calling the test hooks of ``callbacks``.
+
+    ``finite``: a batch whose loss is not is looked at for NaN and infinity.
+    """
+    layout, net, own = engine.layout, engine.net, engine.own()
     calls = callbacks if callbacks is not None and callbacks.overridden(*TEST_HOOKS) else None
     model.stop_evaluating = False
     if calls is not None:
         calls.on_test_begin({})
-    total: Any = 0.0
-    rows = 0
-    logs: dict[str, float] = {}
+    tally = Tally(net)
+    own.reset()
+    logs: dict[str, Any] = {}
     for batch, piece in enumerate(itertools.chain([first], others)):
         if calls is not None:
             calls.on_test_batch_begin(batch, {})
-        values = net.evaluate(*piece)
-        if not math.isfinite(values[0]):
+        values = engine.judge(piece, tally=tally)
+        if finite and not math.isfinite(values[0]):
             piece.require_finite(f"batch {batch}: ")
-        total = total + values * len(piece.x)
-        rows += len(piece.x)
-        logs = dict(sorted(zip(keys, (total / rows).tolist(), strict=True)))
+        if own:
+            own.update(piece.y, net.predict(piece.x), piece.sample_weight)
         if calls is not None:
+            logs = dict(sorted({**layout.named(values), **own.results()}.items()))
             calls.on_test_batch_end(batch, dict(logs))
             if model.stop_evaluating:
                 break
+    logs = dict(sorted({**layout.named(values), **own.results()}.items()))
     if calls is not None:
         calls.on_test_end(logs)
     return logs

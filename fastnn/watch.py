@@ -28,6 +28,8 @@ class Watch:
     callbacks : list of Callback
     between_epochs : bool
         Whether Python comes between epochs anyway, so that nothing has to run natively.
+    between_steps : bool
+        The same of steps.
 
     Attributes
     ----------
@@ -45,12 +47,13 @@ class Watch:
         Whether a callback looks at validations.
     """
 
-    def __init__(self, callbacks: list[Callback], between_epochs: bool):
+    def __init__(self, callbacks: list[Callback], between_epochs: bool, between_steps: bool = False):
         self.stopping: EarlyStopping | None = None
         self.reaching: StopAtLoss | None = None
         self.terminate: TerminateOnNaN | None = None
-        self.by_step = self.tests = False
-        self.by_epoch = between_epochs
+        self.by_step = between_steps
+        self.tests = False
+        self.by_epoch = between_epochs = between_epochs or between_steps
         if not callbacks:  # a fit of a tiny network takes less time than what follows
             self.history = History()
             self.python = CallbackList([self.history])
@@ -60,7 +63,7 @@ class Watch:
         native = [c for c in others if type(c) in (EarlyStopping, StopAtLoss)]
         rest = [c for c in others if c not in native]
         self.terminate = next((c for c in rest if isinstance(c, TerminateOnNaN)), None)
-        self.by_step = any(overrides(c, *BATCH_HOOKS) for c in rest)
+        self.by_step = between_steps or any(overrides(c, *BATCH_HOOKS) for c in rest)
         self.tests = any(overrides(c, *TEST_HOOKS) for c in rest)
         self.by_epoch = (
             between_epochs or self.by_step or self.tests or any(overrides(c, *EPOCH_HOOKS) for c in rest)

@@ -14,6 +14,7 @@ from support import run_python
 
 import fastnn
 import fastnn.kernels as k
+from fastnn.metrics.rows import ROWS
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "fastnn"
@@ -32,6 +33,8 @@ FLOORS = [
     "watch",
     "stack compiling callbacks inference cloning suspects loops",
     "engine gradient_statistics",
+    "results",
+    "metric_list",
     "history hooks progress summary plotting",
     "layers losses metrics optimizers activations initializers regularizers constraints",
     "data config utils registry names seeds variables errors batches frames class_weights saving vocabulary "
@@ -162,11 +165,19 @@ def test_tables_in_c_and_in_the_extension_list_the_same_names():
 def test_declarations_in_python_list_the_same_names():
     for table, module in (
         (k.LOSSES, fastnn.losses),
-        (k.METRICS, fastnn.metrics),
         (k.OPTIMIZERS, fastnn.optimizers),
     ):
         for name in table:
             assert module.get(name) is not None, f"{module.__name__} does not know {name}"
+    assert set(ROWS) == set(k.METRICS)
+
+
+@needs_checkout
+def test_metrics_take_the_same_targets_in_c_and_in_python():
+    lines = re.findall(
+        r"^METRIC\((\w+), FNN_TARGETS_(\w+),", (CSRC / "metrics.def").read_text(), re.MULTILINE
+    )
+    assert {name: kind.lower() for name, kind in lines} == ROWS
 
 
 @needs_checkout

@@ -32,6 +32,8 @@ from fastnn.kernels.losses import (
     loss_backward as loss_backward,
     loss_forward as loss_forward,
 )
+from fastnn.kernels.measures import Measure as Measure
+from fastnn.kernels.metrics import metric_results as metric_results
 from fastnn.kernels.optimizers import HYPER, optimizer_update as optimizer_update
 
 OPTIMIZERS = tuple(HYPER)

@@ -6,7 +6,7 @@ cdef extern from "fastnn.h" nogil:
         FNN_F32
         FNN_F64
     int FNN_ACTIVATIONS, FNN_LOSSES, FNN_METRICS, FNN_OPTIMIZERS
-    int FNN_READS_OUTPUT, FNN_READS_INPUT, FNN_TARGETS_UNITS, FNN_TARGETS_CLASS, FNN_TARGETS_REPEATED
+    int FNN_READS_OUTPUT, FNN_READS_INPUT, FNN_TARGETS_UNITS, FNN_TARGETS_CLASS, FNN_TARGETS_REPEATED, FNN_TARGETS_ANY
     int FNN_ACTIVATION_linear, FNN_ACTIVATION_relu
     int FNN_STEP_ELEMENTS, FNN_STEP_TRUST, FNN_STEP_FACTORED, FNN_STEP_ORTHOGONAL
     int FNN_OPTIMIZER_adam
@@ -50,8 +50,14 @@ cdef extern from "fastnn.h" nogil:
     ctypedef void (*loss_function)(
         size_t rows, size_t units, void *out, size_t ldo, const void *y, size_t ldy, const void *weight,
         double scale, void *delta, size_t ldd, void *row_loss, const double *p) noexcept nogil
+    ctypedef struct fnn_metric_settings:
+        const double *p
+        size_t first, count
+        size_t thresholds
+        const double *threshold
     ctypedef void (*metric_function)(
-        size_t rows, size_t units, const void *out, size_t ldo, const void *y, size_t ldy, void *value, const double *p) noexcept nogil
+        const fnn_metric_settings *m, size_t rows, size_t units, const void *out, size_t ldo, const void *y, size_t ldy, void *value,
+        size_t ldv) noexcept nogil
     ctypedef void (*optimizer_function)(
         size_t n, const void *g, void *w, void *s0, void *s1, void *s2, const void *h) noexcept nogil
     ctypedef void fnn_clip_and_decay(size_t n, void *g, void *w, const void *h) noexcept nogil
@@ -68,7 +74,7 @@ cdef extern from "fastnn.h" nogil:
         void *kept
         void *gradients
         activation_backward_function backward
-        size_t outputs, targets, columns
+        size_t outputs, targets
         size_t last, stride, parameters
         size_t ld
         int last_bias
@@ -76,9 +82,7 @@ cdef extern from "fastnn.h" nogil:
         activation_backward_function last_backward
         const double *last_p
         loss_function loss
-        loss_function metric_loss[16]
-        metric_function metric[16]
-        const double *term_p[16]
+        const double *loss_p
         fnn_clip_and_decay *clip_and_decay
         optimizer_function optimizer
         void *z

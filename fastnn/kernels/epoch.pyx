@@ -10,9 +10,11 @@ from libc.stdint cimport uint64_t
 
 from fastnn.kernels.csrc cimport fnn_barrier_wait, fnn_flag_get, fnn_flag_set, fnn_jobs_take, fnn_share, fnn_share_take
 from fastnn.kernels.coupling cimport batch_moments, batch_slopes
+from fastnn.kernels.own_loss cimport OwnLoss, own_loss
 from fastnn.kernels.pieces cimport COEFFICIENTS, fill_coefficients
 from fastnn.kernels.plan cimport (
     COLUMN_ALIGN,
+    PHASE_LOSS,
     PHASE_MOMENTS,
     PHASE_ROWS,
     PHASE_ROWS_SUMS,
@@ -35,6 +37,7 @@ from fastnn.kernels.team cimport team_size
 from fastnn.kernels.threads cimport spins_for
 from fastnn.kernels.tiles cimport block_gradients, refresh_all, tile_cost, tiles_pass
 from fastnn.kernels.tiny cimport describe, fused_batches, fused_epochs, layers_batches
+from fastnn.kernels.together cimport tversky_of_batch
 from fastnn.kernels.whole cimport whole_begin, whole_pass, whole_share
 
 cdef extern from "Python.h":
@@ -162,6 +165,22 @@ cdef void variables_share(Run *run, const Step *step, int phase, real *work, rea
             return
 
 
+cdef void batch_loss(Run *run, const Step *step, int phase, real *work, uint64_t state) noexcept nogil:
+    # the loss of all rows, and their first deltas; state: what the thread's way with numbers was, for Python
+    cdef bint weighted = run.train.weight != NULL
+    cdef int failed
+    if run.objective.own == NULL:
+        tversky_of_batch(run.plan, run.space, run.objective, work, weighted, step.rows, step.scale)
+        return
+    reduced_leave(run.plan)
+    float_restore(state)
+    failed = own_loss(run.objective.own, run.plan, run.space, run.objective, work, weighted, step.rows, step.scale)
+    float_flush()
+    reduced_enter(run.plan)
+    if failed:
+        fnn_flag_set(&run.barrier, phase + 1)
+
+
 cdef bint cut_short(Run *run, int phase, int team) noexcept nogil:
     # after a barrier: whether the step ends with this phase, for all threads alike
     cdef int other, bad = 0
@@ -170,8 +189,9 @@ cdef bint cut_short(Run *run, int phase, int team) noexcept nogil:
     return bad != 0 or fnn_flag_get(&run.barrier) == phase + 1
 
 
-cdef void work_phases(Run *run, const Step *step, int phases, real *parameters, int thread, int team, int spins) noexcept nogil:
-    # this thread's part of a step
+cdef void work_phases(Run *run, const Step *step, int phases, real *parameters, int thread, int team, int spins,
+                      uint64_t state) noexcept nogil:
+    # this thread's part of a step; state: as of `batch_loss`
     cdef real *work = <real *>run.work
     cdef real *transposed = work + run.space.transposed
     cdef PhaseKind kind
@@ -192,6 +212,9 @@ cdef void work_phases(Run *run, const Step *step, int phases, real *parameters, 
             batch_moments(run.plan, work, parameters, step.rows, run.stretch[phase].first, thread, team)
         elif kind == PHASE_SLOPES:
             batch_slopes(run.plan, work, parameters, step.rows, run.stretch[phase].first, thread, team)
+        elif kind == PHASE_LOSS:
+            if thread == 0:
+                batch_loss(run, step, phase, work, state)
         elif kind == PHASE_ROWS_SUMS:
             blocks_share(run, step, phase, work, parameters, transposed, thread, team)
         elif kind == PHASE_TILES or kind == PHASE_SUMS_TILES:
@@ -227,7 +250,7 @@ cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept 
         phases = 1
         if step.action == ACTION_TRAIN:
             phases = run.phases if step.move.update else run.gathered
-        work_phases(run, &step, phases, parameters, thread, team, spins)
+        work_phases(run, &step, phases, parameters, thread, team, spins, state)
         if phases == 1:
             fnn_barrier_wait(&run.barrier, team, spins)  # thread 0 reads all rows' values next
     reduced_leave(run.plan)
@@ -254,6 +277,13 @@ cdef void bound_tiles(const Plan *plan, int team, Py_ssize_t *bound) noexcept no
         bound[owner] = plan.tiles
 
 
+cdef int raise_again(Run *run) except -1:
+    # after a call that was cut short: what a loss of the user's own raised
+    if run.objective.own != NULL:
+        (<OwnLoss>run.objective.own).again()
+    return 0
+
+
 cdef void step_thread(Run *run, real *parameters, int thread, int team) noexcept nogil:
     # `run.next` alone: whoever calls decides
     cdef uint64_t state = float_flush()
@@ -264,7 +294,7 @@ cdef void step_thread(Run *run, real *parameters, int thread, int team) noexcept
         bound_tiles(run.plan, team, run.tile_bound)
         set_shares(run, 0, run.next.rows)
     fnn_barrier_wait(&run.barrier, team, spins)
-    work_phases(run, &run.next, run.phases if run.next.move.update else run.gathered, parameters, thread, team, spins)
+    work_phases(run, &run.next, run.phases if run.next.move.update else run.gathered, parameters, thread, team, spins, state)
     reduced_leave(run.plan)
     float_restore(state)
 
@@ -281,7 +311,8 @@ cdef int step_team(Run *run, real *parameters, int threads) except -1:
         with nogil, parallel(num_threads=threads):
             step_thread(run, parameters, threadid(), team_size())
     if fnn_flag_get(&run.barrier):
-        return -1  # the handler's exception is set
+        raise_again(run)
+        return -1  # else a handler's exception is set
     for thread in range(run.team):
         bad |= run.bad[thread]
     return bad
@@ -308,5 +339,6 @@ cdef int run_team(Run *run, real *parameters, int threads) except -1:
         with nogil, parallel(num_threads=threads):
             run_thread(run, parameters, threadid(), team_size())
     if fnn_flag_get(&run.barrier):
-        return -1  # the handler's exception is set
+        raise_again(run)
+        return -1  # else a handler's exception is set
     return 0

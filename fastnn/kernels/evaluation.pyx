@@ -1,11 +1,13 @@
-"""Rows without training: the means of loss and metrics."""
+"""Rows without training: loss and metrics."""
 from cython.parallel cimport parallel, threadid
 from libc.stdint cimport uint64_t
 
 from fastnn.kernels.csrc cimport fnn_barrier, fnn_barrier_init, fnn_barrier_wait
-from fastnn.kernels.plan cimport COLUMN_ALIGN, MAX_COLUMNS, SUM_ROWS, Objective, Source, Stretch, whole_way
+from fastnn.kernels.metrics cimport fold_rows
+from fastnn.kernels.plan cimport COLUMN_ALIGN, SUM_ROWS, Objective, Source, Stretch, whole_way
 from fastnn.kernels.rows cimport rows_pass
 from fastnn.kernels.runtime cimport float_flush, float_restore, real
+from fastnn.kernels.shares cimport share_losses
 from fastnn.kernels.team cimport team_size
 from fastnn.kernels.threads cimport spins_for
 from fastnn.kernels.workspace cimport Workspace
@@ -17,22 +19,13 @@ cdef inline Py_ssize_t thread_rows(Workspace space) noexcept nogil:
     return min(rows, <Py_ssize_t>SUM_ROWS)
 
 
-cdef double tree_sum(const double *lanes) noexcept nogil:
-    """Sum of 16 lanes in a fixed order."""
-    cdef double s[8]
-    cdef int i
-    for i in range(8):
-        s[i] = lanes[i] + lanes[i + 8]
-    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
-
-
 cdef void evaluate_thread(Workspace space, const Objective *objective, const real *weights, const Source *source, fnn_barrier *barrier,
-                          double *lanes, int thread, int team) noexcept nogil:
+                          double *state, Py_ssize_t batch, int thread, int team) noexcept nogil:
     # in rounds of one block a thread; thread 0 adds the row values in the order of the rows
     cdef Py_ssize_t block = thread_rows(space), begin, n, done = 0
     cdef real *work = <real *>space.arena.base
-    cdef uint64_t state = float_flush()
-    cdef int i, spins = spins_for(team)
+    cdef uint64_t modes = float_flush()
+    cdef int spins = spins_for(team)
     cdef Stretch way = whole_way(&space.plan)
     while done < source.rows:
         begin = done + thread * block
@@ -43,21 +36,20 @@ cdef void evaluate_thread(Workspace space, const Objective *objective, const rea
         fnn_barrier_wait(barrier, team, spins)
         if thread == 0:
             n = min(block * team, source.rows - done)
-            for i in range(objective.columns):
-                space.plan.kernels.sum_lanes(n, work + space.space.values + i * space.space.value_rows, lanes + 16 * i)
+            share_losses(&space.plan, &space.space, objective, source, work, done, n, batch)
+            fold_rows(&space.plan, &space.space, objective, work, source.weight != NULL, n, state)
         fnn_barrier_wait(barrier, team, spins)
         done += block * team
-    float_restore(state)
+    float_restore(modes)
 
 
 cdef int evaluate_rows(Workspace space, const Objective *objective, const real *weights, const real[:, ::1] x, const real[:, ::1] y,
-                       weight, double[::1] result) except -1:
-    """result (OUT): means over the rows of loss (weighted) and metrics."""
+                       weight, double[::1] state, Py_ssize_t batch) except -1:
+    """state (IN and OUT): what `finish_all` makes loss and metrics of, with these rows added to it, in batches of `batch` rows where
+    that matters to the loss (0: all are one)."""
     cdef Source source
     cdef const real[::1] w
     cdef fnn_barrier barrier
-    cdef double lanes[16 * MAX_COLUMNS]
-    cdef int i
     if x.shape[1] != space.plan.inputs or y.shape[0] != x.shape[0] or y.shape[1] != objective.targets:
         raise ValueError(f"x has shape {(x.shape[0], x.shape[1])} and y {(y.shape[0], y.shape[1])}; the network takes "
                          f"{space.plan.inputs} features and {objective.targets} targets a row")
@@ -74,20 +66,18 @@ cdef int evaluate_rows(Workspace space, const Objective *objective, const real *
     source.still = False
     source.output = source.slopes = NULL
     source.upstream = NULL
+    if batch <= 0:
+        batch = source.rows
     if weight is not None:
         w = weight
         if w.shape[0] != source.rows:
             raise ValueError(f"sample_weight has {w.shape[0]} entries for {source.rows} rows")
         source.weight = &w[0]
-    for i in range(16 * MAX_COLUMNS):
-        lanes[i] = 0.0
     fnn_barrier_init(&barrier)
     if space.threads == 1:
         with nogil:
-            evaluate_thread(space, objective, weights, &source, &barrier, lanes, 0, 1)
+            evaluate_thread(space, objective, weights, &source, &barrier, &state[0], batch, 0, 1)
     else:
         with nogil, parallel(num_threads=space.threads):
-            evaluate_thread(space, objective, weights, &source, &barrier, lanes, threadid(), team_size())
-    for i in range(objective.columns):
-        result[i] = tree_sum(lanes + 16 * i) / <double>source.rows
+            evaluate_thread(space, objective, weights, &source, &barrier, &state[0], batch, threadid(), team_size())
     return 0

@@ -7,10 +7,10 @@ over a row, whose elements lie in several panels, in 16 virtual lanes and one tr
 from libc.string cimport memset
 
 from fastnn.kernels.csrc cimport fnn_kernels
-from fastnn.kernels.evaluation cimport tree_sum
 from fastnn.kernels.pieces cimport pieces_of
 from fastnn.kernels.plan cimport TILE_BLOCK, Layer, Panel, Piece, Plan, Tile, Variable, is_kernel, share
 from fastnn.kernels.runtime cimport real
+from fastnn.kernels.scores cimport tree_sum
 
 
 cdef inline Py_ssize_t row_step(const Layer *layer) noexcept nogil:

@@ -1,6 +1,6 @@
 """Which phases a training step has, and the memory that its threads work in."""
 from fastnn.kernels.csrc cimport fnn_share
-from fastnn.kernels.phases cimport rows_phases
+from fastnn.kernels.phases cimport apart_phases, rows_phases
 from fastnn.kernels.plan cimport COLUMN_ALIGN, ENDING_LOSS, PHASE_ROWS_SUMS, SUM_ROWS, round_up
 from fastnn.kernels.tiny cimport tiny_kind
 from fastnn.kernels.whole cimport step_phases
@@ -20,10 +20,13 @@ cdef Layout lay_out(Run *run, Network network, int threads):
     cdef Layout layout = Layout()
     cdef Py_ssize_t blocks = 0, capacity
     cdef bint sums = False
-    if run.batch > SUM_ROWS and network.plan.coupled == 0:
+    if run.batch > SUM_ROWS and network.plan.coupled == 0 and not run.keeps_outputs and not network.objective.apart:
         blocks = (run.batch + SUM_ROWS - 1) // SUM_ROWS
         sums = blocks >= BLOCKS_A_THREAD * threads and blocks * network.plan.parameters * network.itemsize <= PARTIALS_BYTES
-    run.phases = rows_phases(&network.plan, False, ENDING_LOSS, run.phase, run.stretch)
+    if network.objective.apart:
+        run.phases = apart_phases(&network.plan, False, run.phase, run.stretch)
+    else:
+        run.phases = rows_phases(&network.plan, False, ENDING_LOSS, run.phase, run.stretch)
     if sums:
         run.phase[0] = PHASE_ROWS_SUMS
     run.gathered = run.phases + 1
@@ -35,7 +38,7 @@ cdef Layout lay_out(Run *run, Network network, int threads):
         run.block = SUM_ROWS
     capacity = max(threads * run.block, 0 if sums else run.batch)
     layout.space = network.workspace(capacity, threads, max(run.batch, threads * run.block), blocks if sums else 1, True)
-    run.tiny = tiny_kind(&layout.space.plan, &layout.space.space, &network.optimizer, run.batch)
+    run.tiny = tiny_kind(&layout.space.plan, &layout.space.space, &network.objective, &network.optimizer, run.batch)
     run.plan = &layout.space.plan
     run.space = &layout.space.space
     run.work = layout.space.arena.base

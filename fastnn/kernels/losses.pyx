@@ -1,9 +1,10 @@
-"""Losses and metrics: from names to the kernels' tables, and the kernels on arrays."""
+"""Losses and metrics: from names to the kernels' tables, and the losses' kernels on arrays."""
 import numpy as np
 
 from fastnn.kernels.arrays import as_matrix
 from fastnn.kernels.names import check_name
 
+from libc.math cimport NAN
 from libc.stdint cimport uint64_t
 
 from fastnn.kernels.csrc cimport (
@@ -13,11 +14,12 @@ from fastnn.kernels.csrc cimport (
     FNN_METRICS,
     FNN_TARGETS_CLASS,
     FNN_TARGETS_REPEATED,
+    FNN_TARGETS_UNITS,
     FNN_TERM_PARAMETERS_MAX,
     fnn_kernels,
     fnn_operation,
 )
-from fastnn.kernels.plan cimport COLUMN_ALIGN, MAX_COLUMNS, Objective, Term
+from fastnn.kernels.plan cimport COLUMN_ALIGN, Objective, Term
 from fastnn.kernels.runtime cimport activation_table, float_flush, float_restore, kernels_for, loss_table, metric_table, real
 
 
@@ -92,30 +94,42 @@ cdef int set_term(Term *term, str kind, specification, bint from_logits, Py_ssiz
     return set_parameters(term, &loss_table()[term.index] if term.is_loss else &metric_table()[term.index], kind, given, units)
 
 
-cdef Py_ssize_t target_columns(const Term *loss, Py_ssize_t units) noexcept:
+cdef Py_ssize_t target_columns(const Term *term, const fnn_operation *operation, Py_ssize_t units) noexcept:
     """How many columns y has."""
-    cdef int property = loss_table()[loss.index].property
-    if property == FNN_TARGETS_CLASS:
+    if operation.property == FNN_TARGETS_CLASS:
         return 1
-    return units // <Py_ssize_t>loss.p[0] if property == FNN_TARGETS_REPEATED else units
+    return units // <Py_ssize_t>term.p[0] if operation.property == FNN_TARGETS_REPEATED else units
 
 
-cdef int make_objective(Objective *objective, loss, bint from_logits, metrics, int last_activation, Py_ssize_t units) except -1:
-    """objective (OUT) from specifications; the loss is fused with the last activation where the table has the pair."""
+cdef int set_apart(Objective *objective, own, Py_ssize_t targets, bint together, Py_ssize_t units) except -1:
+    """What an objective (IN and OUT) whose loss is set says of a loss that comes between the phases. own: OwnLoss or None, which the caller
+    keeps; targets: columns of y that it takes."""
+    name = (<bytes>loss_table()[objective.loss.index].name).decode()
+    objective.ignored = objective.loss.p[0] if name.startswith("sparse") else NAN
+    objective.apart = own is not None or together
+    objective.together = together
+    objective.own = <void *>own if own is not None else NULL
+    if own is not None:
+        objective.targets = targets
+        objective.kind = FNN_TARGETS_CLASS if own.classes else FNN_TARGETS_UNITS if targets == units else FNN_TARGETS_REPEATED
+        objective.fused = False
+    if together and name != "tversky":
+        raise ValueError(f"loss {name!r} is not of all rows together")
+    return 0
+
+
+cdef int make_objective(Objective *objective, loss, bint from_logits, int last_activation, Py_ssize_t units) except -1:
+    """objective (OUT): its loss, of a specification; it is fused with the last activation where the table has the pair."""
     cdef int i
-    if len(metrics) + 1 > MAX_COLUMNS:
-        raise ValueError(f"at most {MAX_COLUMNS - 1} metrics can be computed at once; got {len(metrics)}")
-    set_term(&objective.term[0], "loss", loss, from_logits, units)
-    objective.targets = target_columns(&objective.term[0], units)
+    set_term(&objective.loss, "loss", loss, from_logits, units)
+    objective.kind = loss_table()[objective.loss.index].property
+    objective.targets = target_columns(&objective.loss, &loss_table()[objective.loss.index], units)
     objective.fused = False
     for i in range(FNN_LOSSES):
-        if loss_table()[i].fused_from == objective.term[0].index and loss_table()[i].fused_with == last_activation:
-            objective.term[0].index = i
+        if loss_table()[i].fused_from == objective.loss.index and loss_table()[i].fused_with == last_activation:
+            objective.loss.index = i
             objective.fused = True
             break
-    objective.columns = 1 + len(metrics)
-    for i, metric in enumerate(metrics, 1):
-        set_term(&objective.term[i], "metric", metric, False, units)
     return 0
 
 
@@ -152,7 +166,7 @@ def _loss(specification, y, a, bint from_logits, bint gradient):
     y = as_matrix(y, "y", a.dtype)
     set_term(&term, "loss", specification, from_logits, a.shape[1])
     name = named("loss", specification)[0]
-    expected = (a.shape[0], target_columns(&term, a.shape[1]))
+    expected = (a.shape[0], target_columns(&term, &loss_table()[term.index], a.shape[1]))
     if y.shape != expected:
         raise ValueError(f"y has shape {y.shape}, but loss {name!r} of outputs of shape {a.shape} needs {expected}")
     if loss_table()[term.index].property == FNN_TARGETS_CLASS:

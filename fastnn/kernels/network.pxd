@@ -1,6 +1,8 @@
 from fastnn.kernels.forward cimport Forward
 from fastnn.kernels.plan cimport Objective, Optimizer, Plan
 from fastnn.kernels.memory cimport Arena
+from fastnn.kernels.metrics cimport Metrics
+from fastnn.kernels.own_loss cimport OwnLoss
 from fastnn.kernels.rates cimport Rates
 from fastnn.kernels.workspace cimport Workspace
 
@@ -15,7 +17,9 @@ cdef class State:
 cdef class Network:
     cdef Plan plan
     cdef Objective objective
+    cdef Metrics metrics          # what the objective points into
     cdef Optimizer optimizer
+    cdef OwnLoss own              # a loss of the user's own, or None
     cdef Rates rates              # the schedule of its learning rate, or None
     cdef Arena tables
     cdef readonly str dtype
@@ -51,3 +55,11 @@ cdef class Network:
     cdef int packed(self, list arrays, void *parameters) except -1
     cpdef list trained(self)
     cdef int raise_own(self) except -1
+    cdef results(self, Tally tally)
+
+
+cdef class Tally:
+    cdef Metrics metrics
+    cdef double[::1] state
+    cdef readonly long long rows
+    cdef public double apart

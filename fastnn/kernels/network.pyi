@@ -4,6 +4,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastnn.kernels.measures import Measure
+from fastnn.kernels.own_loss import OwnLoss
 from fastnn.kernels.rates import Rates
 
 Array = NDArray[Any]
@@ -35,13 +37,16 @@ class Network:
         from_logits: bool,
         optimizer: str,
         hyper: dict[str, float],
-        metrics: Sequence[Specification],
+        metrics: Sequence[Measure | Specification],
         precision: str | None = None,
         *,
         rates: Rates | None = None,
         decay: Sequence[bool] | None = None,
         orthogonal: Sequence[bool] | None = None,
         keep_optimizer: bool = False,
+        reduction: str = "mean",
+        own: OwnLoss | None = None,
+        together: bool = False,
     ) -> None: ...
     def set_variables(self, asked: Sequence[dict[str, Any]]) -> None: ...
     def take_averages(self) -> None: ...
@@ -50,6 +55,20 @@ class Network:
     def set_optimizer_state(self, slots: Sequence[Sequence[Array]], iterations: int) -> None: ...
     def optimizer_slots(self) -> list[list[Array]]: ...
     def predict(self, x: Array, out: Array | None = None, num_threads: int = 0) -> Array: ...
+    @property
+    def widths(self) -> tuple[int, ...]: ...
     def evaluate(
-        self, x: Array, y: Array, sample_weight: Array | None = None, num_threads: int = 0
+        self,
+        x: Array,
+        y: Array,
+        sample_weight: Array | None = None,
+        num_threads: int = 0,
+        tally: Tally | None = None,
+        batch_size: int = 0,
     ) -> NDArray[np.float64]: ...
+
+class Tally:
+    def __init__(self, network: Network) -> None: ...
+    apart: float
+    @property
+    def rows(self) -> int: ...

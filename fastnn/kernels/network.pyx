@@ -17,8 +17,10 @@ from libc.string cimport memcpy
 from fastnn.kernels.dense cimport pack, unpack
 from fastnn.kernels.evaluation cimport evaluate_rows
 from fastnn.kernels.forward cimport Forward, Space, forward_rows
-from fastnn.kernels.losses cimport make_objective
+from fastnn.kernels.losses cimport make_objective, set_apart
 from fastnn.kernels.memory cimport Arena
+from fastnn.kernels.metrics cimport Metrics, make_metrics
+from fastnn.kernels.own_loss cimport OwnLoss
 from fastnn.kernels.optimizers cimport fill_slots, make_optimizer, set_hyper
 from fastnn.kernels.operations cimport first_parameters
 from fastnn.kernels.pieces cimport pieces_of
@@ -27,6 +29,8 @@ from fastnn.kernels.planning cimport make_plan
 from fastnn.kernels.rates cimport Rates
 from fastnn.kernels.variables cimport ask, ask_decay, ask_orthogonal
 from fastnn.kernels.runtime cimport bf16_for, kernels_for, real
+from fastnn.kernels.scores cimport finish_all
+from fastnn.kernels.shares cimport set_share
 from fastnn.kernels.threads cimport threads_for
 
 cnp.import_array()
@@ -246,7 +250,8 @@ cdef class Network:
     # ---- settings ----
 
     def compile(self, loss not None, bint from_logits, str optimizer not None, dict hyper not None, metrics, precision=None, *,
-                Rates rates=None, decay=None, orthogonal=None, bint keep_optimizer=False):
+                Rates rates=None, decay=None, orthogonal=None, bint keep_optimizer=False, str reduction="mean", OwnLoss own=None,
+                bint together=False):
         """Set loss, optimizer and metrics; the optimizer forgets what it remembered.
 
         Parameters
@@ -259,8 +264,8 @@ cdef class Network:
             Whether the loss takes what comes before the sigmoid or softmax.
         hyper : dict
             Hyper-parameters of the optimizer by name; what is missing takes Keras's default.
-        metrics : list of str, or (str, parameters)
-            Out of ``fastnn.kernels.METRICS`` and ``LOSSES``.
+        metrics : list of Measure, str, or (str, parameters)
+            A name out of ``fastnn.kernels.METRICS`` and ``LOSSES`` stands for its mean, without weights.
         precision : {None, "bfloat16"} or the network's dtype
             Of the products of wide layers in training; ``None`` and the dtype are the same.
         rates : Rates, optional
@@ -271,6 +276,12 @@ cdef class Network:
             Of ``"muon"``: whether it makes the direction of each array orthogonal; by default, of all matrices.
         keep_optimizer : bool, default False
             Whether the optimizer goes on with what it remembers, if it is of the same kind.
+        reduction : {"mean", "sum", "mean_with_sample_weight"}
+            What the weighted sum of a batch's losses is divided by: the rows, nothing, or the weights.
+        own : OwnLoss, optional
+            In the place of `loss`, which then says nothing. `evaluate` gives a loss of 0 with it.
+        together : bool, default False
+            Whether the loss, "tversky", is of all rows of a batch together; `evaluate` gives a loss of 0 then.
         """
         cdef State state
         cdef Optimizer before = self.optimizer
@@ -282,7 +293,11 @@ cdef class Network:
             raise NotImplementedError("precision='bfloat16' is not for networks with an activation of the user's own")
         cdef Optimizer made = make_optimizer(optimizer, hyper, self.itemsize)
         cdef Objective objective
-        make_objective(&objective, loss, from_logits, metrics, self.plan.output.activation, self.plan.outputs)
+        cdef Metrics made_metrics
+        make_objective(&objective, loss, from_logits, self.plan.output.activation, self.plan.outputs)
+        set_apart(&objective, own, own.targets if own is not None else 0, together, self.plan.outputs)
+        set_share(&objective, reduction)
+        made_metrics = make_metrics(&objective, metrics, self.plan.outputs)
         keep = (keep_optimizer and self.compiled is not None and before.kind == made.kind and before.averages == made.averages
                 and (before.accumulated > 0) == (made.accumulated > 0))
         ask_decay(&self.plan, decay)
@@ -290,6 +305,8 @@ cdef class Network:
         self.optimizer = made
         self.set_rates(rates)
         self.objective = objective
+        self.metrics = made_metrics
+        self.own = own
         self.precision = precision or self.dtype
         self.plan.bf16 = bf16_for(self.plan.kernels) if self.precision == "bfloat16" else NULL
         self.compiled = (loss, bool(from_logits), optimizer, dict(hyper), list(metrics))
@@ -437,7 +454,7 @@ cdef class Network:
         self.raise_own()
         return out
 
-    def evaluate(self, x, y, sample_weight=None, int num_threads=0):
+    def evaluate(self, x, y, sample_weight=None, int num_threads=0, Tally tally=None, Py_ssize_t batch_size=0):
         """Loss and metrics of the network as last published, from any thread.
 
         Parameters
@@ -445,14 +462,18 @@ cdef class Network:
         x : ndarray, shape (rows, inputs)
         y : ndarray, shape (rows, outputs), or (rows, 1) class numbers for a sparse loss
         sample_weight : ndarray, shape (rows,), optional
-            Multiplies the rows' losses; their sum is divided by the number of rows.
+            Multiplies the rows' losses; their sum is divided as the reduction says.
         num_threads : int, default 0
             0 chooses by the cost.
+        tally : Tally, optional
+            What earlier calls saw; these rows are added to it.
+        batch_size : int, default 0
+            Rows of a batch, where the reduction is of batches; 0 is all rows.
 
         Returns
         -------
         ndarray of float64
-            Loss, then metrics.
+            Loss, then metrics; with `tally`, over all rows that it has seen.
         """
         cdef State state = self.state
         cdef Py_ssize_t rows = x.shape[0]
@@ -462,14 +483,51 @@ cdef class Network:
         if self.compiled is None:
             raise RuntimeError("compile the network before evaluating it")
         space = self.take_workspace(threads * max(block, <Py_ssize_t>COLUMN_ALIGN), threads)
-        result = np.zeros(self.objective.columns)
+        if tally is None:
+            tally = Tally(self)
+        elif tally.metrics is not self.metrics:
+            raise ValueError("this tally was begun before the network was compiled as it is now; begin another")
         if self.dtype == "float32":
-            evaluate_rows[float](space, &self.objective, <float *>state.arena.base, x, y, sample_weight, result)
+            evaluate_rows[float](space, &self.objective, <float *>state.arena.base, x, y, sample_weight, tally.state, batch_size)
         else:
-            evaluate_rows[double](space, &self.objective, <double *>state.arena.base, x, y, sample_weight, result)
+            evaluate_rows[double](space, &self.objective, <double *>state.arena.base, x, y, sample_weight, tally.state, batch_size)
         self.idle.append(space)
         self.raise_own()
-        return result
+        tally.rows += rows
+        return self.results(tally)
+
+    cdef results(self, Tally tally):
+        cdef double[::1] found = np.zeros(self.objective.results)
+        finish_all(&self.objective, &tally.state[0], tally.rows, &found[0])
+        return np.asarray(found)
+
+    @property
+    def widths(self):
+        """How many results each metric has, in their order; the loss, which comes before them, has one."""
+        return self.metrics.widths
+
+
+cdef class Tally:
+    """What evaluations of a compiled network, one after the other, have seen.
+
+    Parameters
+    ----------
+    network : Network
+
+    Attributes
+    ----------
+    rows : int
+    apart : float
+        For whoever computes a loss that is apart: the sum over the rows.
+    """
+
+    def __init__(self, Network network not None):
+        if network.compiled is None:
+            raise RuntimeError("compile the network before evaluating it")
+        self.metrics = network.metrics
+        self.state = np.zeros(network.objective.state)
+        self.rows = 0
+        self.apart = 0.0
 
 
 cdef int require_rows(Network network, x, out) except -1:

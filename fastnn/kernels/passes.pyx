@@ -18,13 +18,14 @@ from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.network cimport Network, State
 from fastnn.kernels.operations cimport only_in_training
 from fastnn.kernels.optimizers cimport next_move
-from fastnn.kernels.phases cimport backward_phases, forward_phases, rows_phases
+from fastnn.kernels.phases cimport apart_phases, backward_phases, forward_phases, rows_phases
 from fastnn.kernels.plan cimport (
     COLUMN_ALIGN,
+    ENDING_LOSS,
     ENDING_OUTPUT,
     ENDING_UPSTREAM,
-    MAX_COLUMNS,
     PHASE_GRADIENTS,
+    SUM_LANES,
     Ending,
     Layer,
     Optimizer,
@@ -32,7 +33,9 @@ from fastnn.kernels.plan cimport (
     round_up,
 )
 from fastnn.kernels.runtime cimport clock
-from fastnn.kernels.schedule cimport ACTION_TRAIN, TINY_NOT, Run, add_values, means
+from fastnn.kernels.schedule cimport ACTION_TRAIN, TINY_NOT, Run, add_values
+from fastnn.kernels.scores cimport finish_all
+from fastnn.kernels.shares cimport batch_share, share_losses
 from fastnn.kernels.threads cimport threads_for
 from fastnn.kernels.whole cimport step_phases
 from fastnn.kernels.workspace cimport Workspace
@@ -60,7 +63,11 @@ cdef class Pass:
         self.own = own
         self.reduced = own and network.plan.bf16 != NULL
         self.objective = network.objective
-        self.objective.columns = 1
+        self.loss_object = network.own
+        self.objective.columns = self.objective.results = 1  # no metrics
+        self.objective.metrics = 0
+        self.objective.weights = 0
+        self.objective.state = SUM_LANES
         run.objective = &self.objective
         run.tiny = TINY_NOT
         run.next.action = ACTION_TRAIN
@@ -88,7 +95,7 @@ cdef class Pass:
         self.space = Workspace(network.tables, self.threads)
         self.space.lay_out(&plan, rows, rows, 1, targets, 1, &network.optimizer if self.own else &run.optimizer, not self.reduced)
         self.cuts = network.cuts
-        most = 4 * plan.ops + 4  # phases, at most
+        most = 4 * plan.ops + 6  # phases, at most
         self.shares = Arena(self.threads * most * sizeof(fnn_share) + (self.threads + 1) * sizeof(Py_ssize_t))
         run.threads = self.threads
         run.share = <fnn_share *>self.shares.base
@@ -248,6 +255,8 @@ cdef class Pass:
         if weight is not None:
             require_vector(network, weight, "sample_weight", rows)
             run.train.weight = cnp.PyArray_DATA(<cnp.ndarray>weight)
+        if y is not None:
+            run.next.scale = batch_share(&self.objective, &run.train, 0, rows, network.itemsize)
         return 0
 
     cdef tuple back(self, Network network, Ending ending, bint forward, bint weights, bint slopes):
@@ -265,7 +274,9 @@ cdef class Pass:
             run.train.slopes = cnp.PyArray_DATA(<cnp.ndarray>out)
             self.open_entry(network, network.state if forward else self.state)
         try:
-            if forward:
+            if ending == ENDING_LOSS and self.objective.apart:
+                run.phases = apart_phases(run.plan, run.train.still, run.phase, run.stretch)
+            elif forward:
                 run.phases = rows_phases(run.plan, run.train.still, ending, run.phase, run.stretch)
             else:
                 run.phases = backward_phases(run.plan, run.train.still, run.phase, run.stretch)
@@ -313,11 +324,15 @@ cdef class Pass:
 
     cdef double loss(self):
         # of the rows that came last, as a fit reports it
-        cdef double value[MAX_COLUMNS]
-        memset(self.run_state.lanes, 0, 16 * sizeof(double))
+        cdef double value
+        cdef double[SUM_LANES] lanes
+        memset(lanes, 0, sizeof(lanes))
+        self.run_state.state = lanes
+        share_losses(self.run_state.plan, self.run_state.space, &self.objective, &self.run_state.train, self.run_state.work, 0,
+                     self.run_state.train.rows, 0)
         add_values(&self.run_state, self.run_state.train.rows)
-        means(&self.run_state, self.run_state.train.rows, value)
-        return value[0]
+        finish_all(&self.objective, lanes, self.run_state.train.rows, &value)
+        return value
 
     cdef int open_entry(self, Network network, State state) except -1:
         # a way through the first layers, which have no transposed copy of their weights otherwise

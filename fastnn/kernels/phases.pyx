@@ -1,9 +1,12 @@
 """The phases of a step on rows: forward to the output and back, cut wherever an operation looks at all rows of the batch at once."""
 from fastnn.kernels.plan cimport (
+    ENDING_APART,
+    ENDING_LOSS,
     ENDING_NONE,
     ENDING_OUTPUT,
     ENDING_UPSTREAM,
     OP_BATCH_NORM,
+    PHASE_LOSS,
     PHASE_MOMENTS,
     PHASE_ROWS,
     PHASE_SLOPES,
@@ -66,6 +69,17 @@ cdef int rows_phases(const Plan *plan, bint still, Ending ending, PhaseKind *kin
     stretch[n].last = plan.nodes
     stretch[n].ending = ending
     return n + backward
+
+
+cdef int apart_phases(const Plan *plan, bint still, PhaseKind *kind, Stretch *stretch) noexcept:
+    """The same for a loss that is apart: it has a phase of its own between the way to the output and the way back."""
+    cdef int n = forward_phases(plan, still, kind, stretch), backward
+    stretch[n - 1].ending = ENDING_LOSS
+    kind[n] = PHASE_LOSS
+    stretch[n] = Stretch(0, 0, -1, 0, ENDING_NONE)
+    backward = backward_phases(plan, still, kind + n + 1, stretch + n + 1)
+    stretch[n + 1].ending = ENDING_APART
+    return n + 1 + backward
 
 
 cdef inline bint couples(const Plan *plan, Py_ssize_t node) noexcept:

@@ -4,10 +4,19 @@
 # network has two phases (rows, tiles); whatever couples rows or tiles adds phases, so the executor only ever sees this list.
 from libc.stdint cimport int64_t, uint64_t
 
-from fastnn.kernels.csrc cimport FNN_HYPER_MAX, FNN_PARAMETERS_MAX, FNN_SLOTS_MAX, FNN_TERM_PARAMETERS_MAX, fnn_bf16_kernels, fnn_kernels
+from fastnn.kernels.csrc cimport (
+    FNN_HYPER_MAX,
+    FNN_PARAMETERS_MAX,
+    FNN_SLOTS_MAX,
+    FNN_TERM_PARAMETERS_MAX,
+    fnn_bf16_kernels,
+    fnn_kernels,
+    fnn_metric_settings,
+)
 
 cdef enum:
-    MAX_COLUMNS = 16      # loss and metrics
+    SUM_LANES = 16        # of a sum over row values
+    FINISH_OPTIONS = 3
     SUM_ROWS = 256        # sums over rows are taken in blocks of so many
     TILE_BLOCK = 48       # rows of a weight panel that one job of the tile phase handles: a multiple of every tile and vector
     COLUMN_ALIGN = 16
@@ -23,6 +32,7 @@ cdef enum PhaseKind:
     PHASE_TILES           # each thread: gradients of weight tiles over the batch, and the optimizer
     PHASE_MOMENTS         # each thread: columns of the batch, what an operation that couples rows must know of them: forward,
     PHASE_SLOPES          # and backward
+    PHASE_LOSS            # one thread: the loss of a batch's rows together, and their first deltas
     PHASE_SUMS_TILES      # each thread: adds the blocks' gradients of its tiles, and the optimizer
     # Where the step looks at whole variables, the phase of the tiles is cut into several (whole.pyx):
     PHASE_GRADIENTS       # each thread: gradients of its tiles over the batch, stored as the parameters lie,
@@ -232,18 +242,68 @@ cdef struct Plan:
     double training_operations  # those of them that training does
     double *constants         # where the next operation's go
 
-# One number of each row: a loss, or a metric.
+# What is made of a row's output and targets: a loss, or the row values of a metric.
 cdef struct Term:
     bint is_loss              # `index` is of the table of losses, else of metrics
     int index
     double p[FNN_TERM_PARAMETERS_MAX]  # its parameters
 
-# What a step computes at the output, in columns: the loss first, then the metrics.
+# What becomes of a metric's sums or counts, in the order of measures.FINISHES.
+cdef enum FinishKind:
+    FINISH_MEAN
+    FINISH_ROOT_MEAN
+    FINISH_THRESHOLDS         # a quantity of the confusion at each threshold
+    FINISH_BEST               # the largest one quantity where another one is large enough
+    FINISH_AUC
+    FINISH_F_SCORE
+    FINISH_R2
+    FINISH_IOU
+
+# One metric: row values that a rows phase leaves, state that they are added to, and results of that (metrics.pyx).
+cdef struct Metric:
+    Term term
+    fnn_metric_settings settings
+    Py_ssize_t column         # its first column of row values,
+    Py_ssize_t columns        # and how many
+    bint weighted             # by the rows' weights
+    bint whole                # by their whole part
+    Py_ssize_t state          # place in the epoch's state
+    Py_ssize_t counts         # so many counts for each group; 0: sums of the columns, SUM_LANES each
+    Py_ssize_t groups         # each unit's own, or 1
+    FinishKind finish
+    double option[FINISH_OPTIONS]
+    const double *vector      # places of thresholds, weights of labels, or classes; NULL: none
+    Py_ssize_t vector_size
+    Py_ssize_t result         # place among the results,
+    Py_ssize_t width          # and how many they are
+    Py_ssize_t units          # of the output
+
+# What the weighted sum of a batch's losses is divided by (shares.pyx).
+cdef enum Share:
+    SHARE_ROWS            # their number
+    SHARE_ONE             # nothing
+    SHARE_WEIGHTS         # the sum of their weights
+    SHARE_COUNTED         # the number of those that count
+
+# What a step computes at the output: a column of losses, then the metrics' row values.
 cdef struct Objective:
+    Term loss
     bint fused                # the loss takes the pre-activation and leaves the output
+    int kind                  # of targets: fnn_targets
     Py_ssize_t targets        # columns of y
-    int columns
-    Term term[MAX_COLUMNS]
+    Py_ssize_t columns        # of row values
+    Py_ssize_t weights        # the column of rows' weights, where a metric wants them; else 0
+    int metrics
+    const Metric *metric
+    Py_ssize_t state          # numbers that an epoch keeps: SUM_LANES of the loss, of the weights if there are, then the metrics'
+    Py_ssize_t results        # the loss, then the metrics'
+    Share share
+    double ignored            # class number of rows that count for nothing; NaN: none
+    # The loss and the first deltas come between rows forward and rows backward: `apart`, of all rows `together` by a formula, else by
+    # functions of the user's `own`.
+    bint apart
+    bint together
+    void *own                 # OwnLoss
 
 # Where the rows of a batch come from. x: (n, inputs), y: (n, targets), weight: (n,) or NULL, all contiguous.
 cdef struct Source:
@@ -261,12 +321,13 @@ cdef struct Source:
     const void *upstream      # gradients with respect to them
     void *slopes              # where gradients with respect to x go; NULL: nowhere
 
-# What a rows phase does at the output, between its way forward and its way back; the last two may come together.
+# What a rows phase does at the output, between its way forward and its way back; OUTPUT and UPSTREAM may come together.
 cdef enum Ending:
     ENDING_NONE = 0
-    ENDING_LOSS = 1       # last activation, loss, metrics and first deltas
+    ENDING_LOSS = 1       # last activation, loss, metrics and first deltas; of a loss that is apart, activation and metrics only
     ENDING_OUTPUT = 2     # last activation; the output goes to whom it may concern
     ENDING_UPSTREAM = 4   # first deltas from gradients that came from there
+    ENDING_APART = 8      # first deltas from gradients that a loss that is apart left
 
 # What a rows phase does: nodes [first, last) forward; the ending; and nodes back to `until` backward, from `back` on.
 cdef struct Stretch:

@@ -14,3 +14,4 @@ cdef class Rates:
 
 cdef double real_power(double base, double exponent) noexcept nogil
 cdef double scheduled_rate(Schedule *s, int64_t step) noexcept nogil
+cdef void logarithm(double x, double *high, double *low) noexcept nogil

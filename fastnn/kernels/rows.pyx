@@ -3,11 +3,14 @@
 Rows do not depend on one another, so nothing here knows of threads: a caller hands each thread rows of its own.
 """
 from libc.stdint cimport int64_t
+from libc.string cimport memset
 
 from fastnn.kernels.csrc cimport FNN_ACTIVATION_linear, fnn_kernels
 from fastnn.kernels.dense cimport layer_backward, layer_forward
+from fastnn.kernels.metrics cimport measure_rows
 from fastnn.kernels.operations cimport Draw, operation_backward, operation_forward
 from fastnn.kernels.plan cimport (
+    ENDING_APART,
     ENDING_LOSS,
     ENDING_OUTPUT,
     ENDING_UPSTREAM,
@@ -20,7 +23,6 @@ from fastnn.kernels.plan cimport (
     Source,
     Space,
     Stretch,
-    Term,
 )
 from fastnn.kernels.reduced cimport reduced_backward, reduced_deltas, reduced_forward, reduced_gather, reduced_input
 from fastnn.kernels.runtime cimport real
@@ -55,6 +57,8 @@ cdef int rows_pass(const Plan *plan, const Space *space, const Objective *object
             hand_output(plan, space, work, source, start + done, begin + done, n)
         if stretch.ending & ENDING_UPSTREAM:
             bad |= take_upstream(plan, space, work, source, start + done, begin + done, n)
+        if stretch.ending & ENDING_APART:
+            first_deltas(plan, space, work, False, begin + done, n)
         if train:
             for i in range(stretch.back, stretch.until - 1, -1):
                 node_backward(plan, i, weights, transposed, work, begin + done, n, &draw, scratch)
@@ -163,19 +167,15 @@ cdef void output_pass(const Plan *plan, const Space *space, const Objective *obj
     # a narrow layer's deltas are columns for good; others are turned into rows below
     cdef real *delta = work + (last.d.offset if last.columns else space.delta) + begin
     cdef Py_ssize_t ld = space.capacity
-    cdef const Term *term
-    cdef int i
     last_activation(plan, space, work, objective.fused, begin, n)
-    term = &objective.term[0]
-    k.loss[term.index](n, last.units, out, ld, y, ld, work + space.weight + begin if weighted else NULL, scale,
-                       delta if train else NULL, ld, value, term.p)
-    for i in range(1, objective.columns):
-        term = &objective.term[i]
-        if term.is_loss:
-            k.loss[term.index](n, last.units, out, ld, y, ld, NULL, 1.0, NULL, ld, value + i * space.value_rows, term.p)
-        else:
-            k.metric[term.index](n, last.units, out, ld, y, ld, value + i * space.value_rows, term.p)
-    if train:
+    if objective.apart:
+        memset(value, 0, n * sizeof(real))  # until the loss is known
+    else:
+        k.loss[objective.loss.index](n, last.units, out, ld, y, ld, work + space.weight + begin if weighted else NULL, scale,
+                                     delta if train else NULL, ld, value, objective.loss.p)
+    if objective.metrics > 0:
+        measure_rows(plan, space, objective, work, weighted, begin, n, value_at)
+    if train and not objective.apart:
         first_deltas(plan, space, work, objective.fused, begin, n)
 
 

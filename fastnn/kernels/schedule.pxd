@@ -2,7 +2,7 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_barrier, fnn_share, fnn_tiny
-from fastnn.kernels.plan cimport MAX_COLUMNS, MAX_PHASES, Move, Objective, Optimizer, PhaseKind, Plan, Source, Space, Stretch
+from fastnn.kernels.plan cimport MAX_PHASES, Move, Objective, Optimizer, PhaseKind, Plan, Source, Space, Stretch
 
 cdef enum Action:
     ACTION_TRAIN
@@ -70,6 +70,7 @@ cdef struct Run:
     fnn_barrier barrier
     int *bad                  # what each thread found not finite in its rows
     double *processor         # seconds that each thread had the processor in this call
+    bint keeps_outputs        # of a whole batch, for `step_outputs`
     int team
     int threads               # at most, of a team
     Py_ssize_t *tile_bound    # thread t owns tiles [tile_bound[t], tile_bound[t + 1])
@@ -81,6 +82,7 @@ cdef struct Run:
     TinyKind tiny             # how one thread trains
     fnn_tiny tiny_network
     Py_ssize_t batch
+    Py_ssize_t validation_batch  # rows of a batch of the validation data, where losses are of batches
     Py_ssize_t block          # rows of the workspace that belong to each thread where it works by blocks
     # progress
     Py_ssize_t first_epoch    # number of the first epoch, as history counts
@@ -96,8 +98,8 @@ cdef struct Run:
     bint begun                # the epoch's order is drawn
     int64_t iterations
     int64_t lifetime
-    double lanes[16 * MAX_COLUMNS]
-    double training_means[MAX_COLUMNS]
+    double *state             # of the epoch, or of the validation under way: what its rows were added to (metrics.pyx)
+    double *training_results  # loss and metrics of an epoch that is validated next
     double *logs
     Py_ssize_t log_columns
     Stopping stopping
@@ -124,4 +126,3 @@ cdef void draw_order(Run *run) noexcept nogil
 cdef void draw_ahead(Run *run, const Step *step) noexcept nogil
 cdef void start_call(Run *run) noexcept nogil
 cdef void add_values(Run *run, Py_ssize_t rows) noexcept nogil
-cdef void means(const Run *run, Py_ssize_t rows, double *out) noexcept nogil

@@ -8,10 +8,12 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
 
 from fastnn.kernels.csrc cimport FNN_FEW_ROWS, FNN_ORDERS, fnn_flag_get, fnn_jobs_reset, fnn_share, fnn_share_set
-from fastnn.kernels.evaluation cimport tree_sum
+from fastnn.kernels.metrics cimport fold_rows
 from fastnn.kernels.optimizers cimport next_move
-from fastnn.kernels.plan cimport COLUMN_ALIGN, PHASE_ROWS, PHASE_SUMS_TILES, PHASE_TILES, share
+from fastnn.kernels.plan cimport COLUMN_ALIGN, PHASE_ROWS, PHASE_SUMS_TILES, PHASE_TILES, Source, share
 from fastnn.kernels.runtime cimport clock
+from fastnn.kernels.scores cimport finish_all
+from fastnn.kernels.shares cimport batch_share, share_losses
 from fastnn.kernels.schedule cimport (
     ACTION_EVALUATE,
     ACTION_RETURN,
@@ -65,19 +67,10 @@ cdef void start_call(Run *run) noexcept nogil:
     run.pending = False
 
 
-cdef void means(const Run *run, Py_ssize_t rows, double *out) noexcept nogil:
-    """out (OUT): mean of each column over `rows` rows."""
-    cdef int i
-    for i in range(run.objective.columns):
-        out[i] = tree_sum(&run.lanes[16 * i]) / <double>rows if rows > 0 else 0.0
-
-
 cdef void add_values(Run *run, Py_ssize_t rows) noexcept nogil:
     """Add what a batch left as row values."""
-    cdef Py_ssize_t i, itemsize = <Py_ssize_t>run.plan.kernels.itemsize
-    for i in range(run.objective.columns):
-        run.plan.kernels.sum_lanes(rows, <char *>run.work + (run.space.values + i * run.space.value_rows) * itemsize,
-                                   &run.lanes[16 * i])
+    cdef const Source *source = &run.validation if run.validating else &run.train
+    fold_rows(run.plan, run.space, run.objective, run.work, source.weight != NULL, rows, run.state)
 
 
 cdef inline bint better(const Stopping *s, double value, double reference) noexcept nogil:
@@ -115,13 +108,12 @@ cdef inline bint reached(const Stopping *s, double value) noexcept nogil:
 
 
 cdef void end_epoch(Run *run) noexcept nogil:
-    """Record an epoch; its training means are known, and its validation's lanes are filled."""
+    """Record an epoch; its training's results are known, and its validation's state is complete."""
     cdef double *log = run.logs + run.epoch * run.log_columns
-    cdef Py_ssize_t i, columns = run.objective.columns
-    for i in range(columns):
-        log[i] = run.training_means[i]
-    if run.log_columns > columns:
-        means(run, run.validation.rows, log + columns)
+    cdef Py_ssize_t results = run.objective.results
+    memcpy(log, run.training_results, results * sizeof(double))
+    if run.log_columns > results:
+        finish_all(run.objective, run.state, run.validation.rows, log + results)
     run.validating = False
     run.begun = False
     run.position = run.resume
@@ -147,7 +139,11 @@ cdef void account(Run *run) noexcept nogil:
     if run.bad_found:
         run.status = STATUS_BAD_DATA
         return
-    if not (run.tiny and run.team == 1) or run.validating:
+    if run.validating:
+        share_losses(run.plan, run.space, run.objective, &run.validation, run.work, run.next.start, run.next.rows, run.validation_batch)
+        add_values(run, run.next.rows)
+    elif not (run.tiny and run.team == 1):
+        share_losses(run.plan, run.space, run.objective, &run.train, run.work, run.next.start, run.next.rows, 0)
         add_values(run, run.next.rows)
     run.position += run.next.rows
     run.work_done += run.next.rows if run.validating else 3 * run.next.rows
@@ -160,14 +156,14 @@ cdef void account(Run *run) noexcept nogil:
     run.seen += run.next.rows
     if run.stream or (run.position < run.train.rows and (run.epoch_steps == 0 or run.step < run.epoch_steps)):
         return
-    means(run, run.seen, run.training_means)
+    finish_all(run.objective, run.state, run.seen, run.training_results)
     run.resume = run.position if run.position < run.train.rows else 0
-    if run.log_columns == run.objective.columns:
+    if run.log_columns == run.objective.results:
         end_epoch(run)
     else:
         run.validating = True
         run.position = 0
-        memset(run.lanes, 0, 16 * run.objective.columns * sizeof(double))
+        memset(run.state, 0, run.objective.state * sizeof(double))
 
 
 cdef bint out_of_time(Run *run) noexcept nogil:
@@ -190,7 +186,7 @@ cdef bint out_of_time(Run *run) noexcept nogil:
 
 cdef inline bint by_epochs(const Run *run) noexcept nogil:
     # epochs of one fused step, between which nothing is to be decided
-    return (run.tiny == TINY_FUSED and run.team == 1 and run.batch == run.train.rows and run.log_columns == run.objective.columns
+    return (run.tiny == TINY_FUSED and run.team == 1 and run.batch == run.train.rows and run.log_columns == run.objective.results
             and not run.stopping.active and not run.stopping.waits and not run.stream)
 
 
@@ -263,7 +259,7 @@ cdef int decide(Run *run) noexcept nogil:
         run.begun = True
         run.train.epoch = run.lifetime
         run.seen = 0
-        memset(run.lanes, 0, 16 * run.objective.columns * sizeof(double))
+        memset(run.state, 0, run.objective.state * sizeof(double))
         if run.order != NULL and run.position == 0:
             draw_order(run)
     run.next.start = run.position
@@ -285,7 +281,7 @@ cdef int decide(Run *run) noexcept nogil:
                     run.next.batches = min(run.next.batches, run.epoch_steps - run.step)
                 run.next.rows = min(run.next.batches * run.batch, run.train.rows - run.position)
         else:
-            run.next.scale = 1.0 / <double>run.next.rows
+            run.next.scale = batch_share(run.objective, &run.train, run.next.start, run.next.rows, <Py_ssize_t>run.plan.kernels.itemsize)
             next_move(&run.optimizer, run.iterations, run.next.h, &run.next.move)
             set_shares(run, 0, run.next.rows)
     run.pending = True

@@ -21,10 +21,13 @@ from fastnn.kernels.csrc cimport (
 )
 from fastnn.kernels.dense cimport layer_backward, layer_forward, refresh_transposed
 from fastnn.kernels.optimizers cimport coefficients
-from fastnn.kernels.plan cimport SUM_ROWS, Layer, Optimizer, Plan, Source, Space
+from fastnn.kernels.metrics cimport measure_rows
+from fastnn.kernels.plan cimport SHARE_ROWS, SUM_LANES, SUM_ROWS, Layer, Objective, Optimizer, Plan, Source, Space
 from fastnn.kernels.rows cimport gather_targets, output_pass
 from fastnn.kernels.runtime cimport real
-from fastnn.kernels.schedule cimport STATUS_DIVERGED, TINY_FUSED, TINY_LAYERS, TINY_NOT, Run, Step, TinyKind, add_values, draw_order, means
+from fastnn.kernels.scores cimport finish_all
+from fastnn.kernels.schedule cimport STATUS_DIVERGED, TINY_FUSED, TINY_LAYERS, TINY_NOT, Run, Step, TinyKind, add_values, draw_order
+from fastnn.kernels.shares cimport batch_share, share_losses
 from fastnn.kernels.tiles cimport step_run, tile_gradient
 
 cdef enum:
@@ -39,12 +42,14 @@ cdef bint starts_tiny(const Plan *plan, const Space *space, Py_ssize_t batch) no
             and batch <= SUM_ROWS and batch <= space.strip)
 
 
-cdef TinyKind tiny_kind(const Plan *plan, const Space *space, const Optimizer *optimizer, Py_ssize_t batch) noexcept nogil:
+cdef TinyKind tiny_kind(const Plan *plan, const Space *space, const Objective *objective, const Optimizer *optimizer,
+                        Py_ssize_t batch) noexcept nogil:
     """The path that such batches can take on one thread."""
     cdef const Layer *last = &plan.layer[plan.layers - 1]
-    if optimizer.by_variable or not starts_tiny(plan, space, batch):
+    if optimizer.by_variable or objective.apart or not starts_tiny(plan, space, batch):
         return TINY_NOT
-    if plan.layers == 2 and last.narrow and last.units <= FNN_FEW_UNITS and not last.reads_input:
+    if plan.layers == 2 and last.narrow and last.units <= FNN_FEW_UNITS and not last.reads_input \
+            and objective.share == SHARE_ROWS:
         return TINY_FUSED
     return TINY_LAYERS
 
@@ -81,10 +86,8 @@ cdef void describe_last(fnn_tiny *t, const Run *run, char *work, Py_ssize_t item
     cdef const Space *space = run.space
     cdef const fnn_kernels *k = run.plan.kernels
     cdef const Layer *last = &run.plan.layer[1]
-    cdef int i
     t.outputs = last.units
     t.targets = run.objective.targets
-    t.columns = run.objective.columns
     t.last = last.weights
     t.stride = last.stride
     t.parameters = run.plan.parameters
@@ -94,13 +97,8 @@ cdef void describe_last(fnn_tiny *t, const Run *run, char *work, Py_ssize_t item
         t.last_forward = k.activation_forward[last.activation]
         t.last_backward = k.activation_backward[last.activation]
         t.last_p = &last.parameters[0]
-    t.loss = k.loss[run.objective.term[0].index]
-    for i in range(run.objective.columns):
-        t.term_p[i] = &run.objective.term[i].p[0]
-        if run.objective.term[i].is_loss:
-            t.metric_loss[i] = k.loss[run.objective.term[i].index]
-        else:
-            t.metric[i] = k.metric[run.objective.term[i].index]
+    t.loss = k.loss[run.objective.loss.index]
+    t.loss_p = &run.objective.loss.p[0]
     if run.optimizer.before:
         t.clip_and_decay = k.clip_and_decay
     t.optimizer = k.optimizer[run.optimizer.kind]
@@ -111,12 +109,24 @@ cdef void describe_last(fnn_tiny *t, const Run *run, char *work, Py_ssize_t item
     t.values = work + space.values * item
 
 
+cdef inline double *loss_lanes(Run *run, double *sums) noexcept nogil:
+    # where the fused step adds the losses: with metrics, `add_values` does that
+    return sums if run.objective.metrics > 0 else run.state
+
+
+cdef inline void add_metrics(Run *run, Py_ssize_t rows, real *work) noexcept nogil:
+    # of the fused step just done, whose outputs, targets and weights lie where others leave them
+    measure_rows(run.plan, run.space, run.objective, work, run.train.weight != NULL, 0, rows, 0)
+    add_values(run, rows)
+
+
 cdef void fused_batches(Run *run, const Step *step, real *parameters) noexcept nogil:
     """Consecutive batches of an epoch, each in one call."""
     cdef const fnn_kernels *k = run.plan.kernels
     cdef const Source *source = &run.train
     cdef Py_ssize_t done = 0, batch, n, start, at
     cdef double h[FNN_HYPER_MAX]
+    cdef double sums[SUM_LANES]
     memset(h, 0, sizeof(h))
     for batch in range(step.batches):
         n = min(run.batch, step.rows - done)
@@ -126,7 +136,9 @@ cdef void fused_batches(Run *run, const Step *step, real *parameters) noexcept n
         k.tiny_step(
             &run.tiny_network, n, source.order + start if source.order != NULL else NULL, <const real *>source.x + at * run.plan.inputs,
             <const real *>source.y + at * run.objective.targets, <const real *>source.weight + at if source.weight != NULL else NULL,
-            parameters, 1.0 / <double>n, h, run.lanes)
+            parameters, 1.0 / <double>n, h, loss_lanes(run, sums))
+        if run.objective.metrics > 0:
+            add_metrics(run, n, <real *>run.work)
         done += n
 
 
@@ -135,19 +147,22 @@ cdef void fused_epochs(Run *run, Py_ssize_t epochs, real *parameters) noexcept n
     cdef const fnn_kernels *k = run.plan.kernels
     cdef double *log = run.logs + run.epoch * run.log_columns
     cdef double h[FNN_HYPER_MAX]
+    cdef double sums[SUM_LANES]
     cdef double scale = 1.0 / <double>run.batch
     cdef Py_ssize_t last = run.epoch + epochs, i
     memset(h, 0, sizeof(h))
     while run.epoch < last:
         if run.order != NULL:
             draw_order(run)
-        for i in range(16 * run.objective.columns):
-            run.lanes[i] = 0.0
+        for i in range(run.objective.state):
+            run.state[i] = 0.0
         run.iterations += 1
         coefficients(&run.optimizer, run.iterations, h)
         k.tiny_step(&run.tiny_network, run.batch, run.train.order, run.train.x, run.train.y, run.train.weight, parameters, scale, h,
-                    run.lanes)
-        means(run, run.batch, log)
+                    loss_lanes(run, sums))
+        if run.objective.metrics > 0:
+            add_metrics(run, run.batch, <real *>run.work)
+        finish_all(run.objective, run.state, run.batch, log)
         run.lifetime += 1
         run.epoch += 1
         run.work_done += 3 * run.batch
@@ -161,12 +176,15 @@ cdef int layers_batches(Run *run, const Step *step, real *parameters) noexcept n
     """The same for networks of more layers, or a wider last one."""
     cdef Py_ssize_t done = 0, batch, n
     cdef double h[FNN_HYPER_MAX]
+    cdef double share
     cdef int bad = 0
     memset(h, 0, sizeof(h))
     for batch in range(step.batches):
         n = min(run.batch, step.rows - done)
         coefficients(&run.optimizer, run.iterations + 1 + batch, h)
-        bad |= layers_step(run, parameters, step.start + done, n, 1.0 / <double>n, h)
+        share = batch_share(run.objective, &run.train, step.start + done, n, sizeof(real))
+        bad |= layers_step(run, parameters, step.start + done, n, share, h)
+        share_losses(run.plan, run.space, run.objective, &run.train, run.work, step.start + done, n, 0)
         add_values(run, n)
         done += n
     return bad

@@ -10,6 +10,7 @@ from libc.string cimport memcpy, memset
 
 from fastnn.kernels.csrc cimport FNN_FEW_ROWS, FNN_ORDERS, fnn_barrier_init, fnn_kernels
 from fastnn.kernels.epoch cimport prepare, run_team
+from fastnn.kernels.kept cimport results_so_far, step_outputs
 from fastnn.kernels.layout cimport Layout, lay_out
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.network cimport Network, State
@@ -17,6 +18,7 @@ from fastnn.kernels.pace cimport Pace, choose, record, slice_seconds, start_pace
 from fastnn.kernels.plan cimport Source
 from fastnn.kernels.rates cimport Rates
 from fastnn.kernels.runtime cimport clock
+from fastnn.kernels.scores cimport finish_all
 from fastnn.kernels.schedule cimport (
     STATUS_BAD_DATA,
     STATUS_DIVERGED,
@@ -26,7 +28,6 @@ from fastnn.kernels.schedule cimport (
     TINY_FUSED,
     Run,
     end_epoch,
-    means,
     set_reaching,
     set_stopping,
     starved,
@@ -80,6 +81,10 @@ cdef class Training:
     stream : bool, default False
         `x`, `y` and `sample_weight` are one batch: `run` takes one step on it, `feed` brings the next one, and `end_epoch` ends an epoch.
         Without `shuffle` and `validation`.
+    keep_outputs : bool, default False
+        Whether `outputs` is to be asked for, after calls of one step each.
+    validation_batch : int, default 0
+        Rows of a batch of the validation data, where that matters to the loss; 0 is `batch_size`.
 
     Raises
     ------
@@ -105,13 +110,15 @@ cdef class Training:
     cdef int[::1] bad
     cdef double[::1] processor
     cdef double[:, ::1] log_array
+    cdef double[::1] state_array  # the epoch's, then the results of its training
     cdef bint looked           # at the targets of a tiny network
     cdef readonly bint finished
     cdef readonly bint restored
 
     def __init__(self, Network network not None, x, y, *, Py_ssize_t batch_size, bint shuffle, seed, Py_ssize_t epochs,
                  sample_weight=None, validation=None, int num_threads=0, stopping=None, reaching=None,
-                 Py_ssize_t initial_epoch=0, Py_ssize_t epoch_steps=0, bint stream=False):
+                 Py_ssize_t initial_epoch=0, Py_ssize_t epoch_steps=0, bint stream=False, bint keep_outputs=False,
+                 Py_ssize_t validation_batch=0):
         cdef Run *run = &self.run_state
         cdef Py_ssize_t rows
         cdef int threads
@@ -135,13 +142,16 @@ cdef class Training:
         run.batch = min(batch_size, rows)
         threads = threads_for(network.plan.training_operations * run.batch * STEP_ADVANTAGE, (run.batch + 15) // 16, num_threads)
         run.stream = stream
+        run.keeps_outputs = keep_outputs
+        run.validation_batch = validation_batch if validation_batch > 0 else run.batch
         run.epoch_steps = epoch_steps
         self.layout = lay_out(run, network, threads)
         self.state = network.copy_state(network.state)
         self.state.epochs += network.rows_drawn > 0  # a loop of Python's own took random numbers of this epoch
         network.rows_drawn = 0
         self.version = network.version
-        columns = network.objective.columns * (2 if validation is not None else 1)
+        columns = network.objective.results * (2 if validation is not None else 1)
+        self.state_array = np.zeros(network.objective.state + network.objective.results)
         self.log_array = np.zeros((min(max(epochs, 1), <Py_ssize_t>LOG_ROWS), columns))
         self.bad = np.zeros(threads, np.intc)
         self.processor = np.zeros(threads)
@@ -151,6 +161,8 @@ cdef class Training:
             run.order = <int64_t *>self.order.base
             run.train.order = run.order
         run.objective = &network.objective
+        run.state = &self.state_array[0]
+        run.training_results = run.state + network.objective.state
         run.parameters = self.state.arena.base
         run.bad = &self.bad[0]
         run.processor = &self.processor[0]
@@ -228,7 +240,7 @@ cdef class Training:
         if not run.stream or run.step == 0:
             raise RuntimeError("only a stream's epoch is ended from outside, and only after a step")
         self.log_room()
-        means(run, run.seen, run.training_means)
+        finish_all(run.objective, run.state, run.seen, run.training_results)
         run.resume = run.position
         end_epoch(run)
         if run.status == STATUS_DIVERGED:
@@ -433,12 +445,17 @@ cdef class Training:
 
     def partial_logs(self):
         """Running means of loss and metrics over the rows of the current epoch."""
-        cdef double now[64]
-        cdef Run *run = &self.run_state
-        if run.validating:
-            return np.array([run.training_means[i] for i in range(run.objective.columns)])
-        means(run, run.seen, now)
-        return np.array([now[i] for i in range(run.objective.columns)])
+        return results_so_far(&self.run_state)
+
+    def outputs(self):
+        """What the last step saw, with ``keep_outputs``: its targets, outputs and rows' weights (None without), copied.
+
+        Returns
+        -------
+        tuple (ndarray (rows, targets), ndarray (rows, outputs), ndarray (rows,) or None)
+            In the order in which the step took the rows; outputs from before it.
+        """
+        return step_outputs(&self.run_state, self.network.dtype)
 
     @property
     def logs(self):

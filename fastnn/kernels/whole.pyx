@@ -8,7 +8,6 @@ from libc.math cimport sqrt
 from libc.string cimport memset
 
 from fastnn.kernels.csrc cimport FNN_STEP_ELEMENTS, FNN_STEP_FACTORED, FNN_STEP_ORTHOGONAL, FNN_STEP_TRUST
-from fastnn.kernels.evaluation cimport tree_sum
 from fastnn.kernels.factored cimport factored_tile, factors_share, row_means
 from fastnn.kernels.orthogonal cimport orthogonal_put, orthogonal_share, orthogonal_take
 from fastnn.kernels.pieces cimport AVERAGE, DIRECT, GATHER, MOVE, ROOM, SHORTEN, STEP, add_squares, tile_stages
@@ -35,6 +34,7 @@ from fastnn.kernels.plan cimport (
     Tile,
 )
 from fastnn.kernels.runtime cimport real
+from fastnn.kernels.scores cimport tree_sum
 from fastnn.kernels.tiles cimport batch_gradient, refresh_tile
 
 cdef enum:  # sets of sums: of the squares of

@@ -12,8 +12,8 @@ cdef class Workspace:
     cdef Arena reduced_tables
     cdef readonly int threads
 
-    cdef int lay_out(self, const Plan *plan, Py_ssize_t rows, Py_ssize_t value_rows, int columns, Py_ssize_t targets, Py_ssize_t blocks,
-                     const Optimizer *optimizer, bint slopes=*) except -1
+    cdef int lay_out(self, const Plan *plan, Py_ssize_t rows, Py_ssize_t value_rows, Py_ssize_t columns, Py_ssize_t targets,
+                     Py_ssize_t blocks, const Optimizer *optimizer, bint slopes=*) except -1
     cdef Py_ssize_t lay_out_operation(self, Op *op, Layer *layer, Matrix x, Py_ssize_t at, bint train) noexcept
     cdef Py_ssize_t lay_out_output(self, Py_ssize_t at) noexcept
     cdef Py_ssize_t lay_out_sums(self, Py_ssize_t at) noexcept

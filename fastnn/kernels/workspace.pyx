@@ -50,8 +50,8 @@ cdef class Workspace:
         self.network_tables = tables  # the plan's tiles stay there
         self.threads = threads
 
-    cdef int lay_out(self, const Plan *plan, Py_ssize_t rows, Py_ssize_t value_rows, int columns, Py_ssize_t targets, Py_ssize_t blocks,
-                     const Optimizer *optimizer, bint slopes=False) except -1:
+    cdef int lay_out(self, const Plan *plan, Py_ssize_t rows, Py_ssize_t value_rows, Py_ssize_t columns, Py_ssize_t targets,
+                     Py_ssize_t blocks, const Optimizer *optimizer, bint slopes=False) except -1:
         """Sizes first, then one allocation: room for `rows` rows, `columns` values of `value_rows` rows, `blocks` partial gradients, and
         what `optimizer` needs (NULL: nothing is trained); with `slopes` also for gradients with respect to the rows."""
         cdef Py_ssize_t i, at = 0, ld, capacity, deepest = 0, row_size = 0, itemsize = <Py_ssize_t>plan.kernels.itemsize

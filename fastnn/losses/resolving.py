@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn import losses
+from fastnn.kernels.own_loss import OwnLoss
 from fastnn.losses.functions import TABLE, Declaration
 from fastnn.losses.loss import Loss
 
@@ -14,6 +15,17 @@ HOW_TO = (
     "def loss(self, y_true, y_pred), which returns one number a row, and def gradient(self, y_true, y_pred), "
     "its derivative, shaped as y_pred, both in NumPy; then loss=MyLoss()."
 )
+
+
+class Together(Loss):
+    """A loss of all rows of a batch together: a function and its arguments."""
+
+    def __init__(self, function: Any, arguments: dict[str, Any], reduction: str):
+        super().__init__("together", reduction)
+        self.of = functools.partial(function, **arguments)
+
+    def call(self, y_true: Any, y_pred: Any) -> np.ndarray:
+        return self.of(y_true, y_pred)
 
 
 class Resolved(NamedTuple):
@@ -36,6 +48,8 @@ class Resolved(NamedTuple):
 
     def specification(self, units: int) -> Any:
         """Return what ``fastnn.kernels`` take: a name, with the parameters if there are any."""
+        if self.own is not None:
+            return "mean_squared_error"  # which `own` takes the place of
         declaration = self.declaration
         name = declaration.compiled or self.name
         parameters = declaration.parameters(units, **self.options)
@@ -71,6 +85,37 @@ class Resolved(NamedTuple):
     def shape_of_targets(self, units: int) -> str:
         """Return what y has, in words."""
         return shape_of_targets(self.targets, self.columns(units))
+
+    @property
+    def apart(self) -> bool:
+        """Whether the loss comes between forward and backward, and is evaluated here and not natively."""
+        return self.own is not None or self.together
+
+    def native_own(self, units: int) -> OwnLoss | None:
+        """Return what the network calls of a loss of the user's own; None for another."""
+        if self.own is None:
+            return None
+        return OwnLoss(
+            self.own.call, self.own.gradient, self.name, self.columns(units), self.targets == "class"
+        )
+
+    def judged(self, y: np.ndarray, p: np.ndarray, weight: np.ndarray | None, batch_size: int) -> float:
+        """Return a loss that is apart: the mean over batches, each counted with its rows.
+
+        Parameters
+        ----------
+        y, p : ndarray, (rows, columns) and (rows, units)
+        weight : ndarray, (rows,), optional
+        batch_size : int
+            0 is all rows.
+        """
+        loss = self.own or Together(self.declaration.function, self.arguments, self.reduction)
+        total, size = 0.0, batch_size or len(y)
+        for start in range(0, len(y), size):
+            rows = slice(start, start + size)
+            its = y[rows, 0].astype(np.int64) if self.targets == "class" else y[rows]
+            total += loss(its, p[rows], None if weight is None else weight[rows]) * len(its)
+        return total / len(y)
 
     @property
     def ignored(self) -> int | None:

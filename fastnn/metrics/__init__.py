@@ -1,90 +1,176 @@
-"""Metrics, by name, function or object (``keras.metrics``)."""
+"""Metrics, by name, function or object (``keras.metrics``). docs/metrics.md has the formulas."""
 
 from typing import Any
 
+from fastnn.losses.classes import Loss
 from fastnn.losses.functions import (
+    TABLE as _LOSSES,
     binary_crossentropy,
+    binary_focal_crossentropy,
     categorical_crossentropy,
+    categorical_focal_crossentropy,
+    categorical_hinge,
+    hinge,
+    huber,
+    kl_divergence,
+    log_cosh,
     mean_absolute_error,
+    mean_absolute_percentage_error,
     mean_squared_error,
+    mean_squared_logarithmic_error,
+    poisson,
     sparse_categorical_crossentropy,
+    squared_hinge,
 )
-from fastnn.metrics.classes import (
+from fastnn.metrics.accuracy import (
+    Accuracy,
     BinaryAccuracy,
-    BinaryCrossentropy,
     CategoricalAccuracy,
-    CategoricalCrossentropy,
-    MeanAbsoluteError,
-    MeanMetric,
-    MeanSquaredError,
-    Metric,
     SparseCategoricalAccuracy,
-    SparseCategoricalCrossentropy,
+    SparseTopKCategoricalAccuracy,
+    TopKCategoricalAccuracy,
+)
+from fastnn.metrics.auc import AUC
+from fastnn.metrics.confusion import (
+    FalseNegatives,
+    FalsePositives,
+    Precision,
+    PrecisionAtRecall,
+    Recall,
+    RecallAtPrecision,
+    SensitivityAtSpecificity,
+    SpecificityAtSensitivity,
+    TrueNegatives,
+    TruePositives,
 )
 from fastnn.metrics.functions import (
     TABLE as TABLE,
     binary_accuracy,
     categorical_accuracy,
+    concordance_correlation,
+    pearson_correlation,
     sparse_categorical_accuracy,
+    sparse_top_k_categorical_accuracy,
+    top_k_categorical_accuracy,
 )
+from fastnn.metrics.iou import BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
+from fastnn.metrics.metric import Metric
+from fastnn.metrics.of_losses import (
+    BinaryCrossentropy,
+    CategoricalCrossentropy,
+    CategoricalHinge,
+    ConcordanceCorrelation,
+    CosineSimilarity,
+    Hinge,
+    KLDivergence,
+    LogCoshError,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    PearsonCorrelation,
+    Poisson,
+    SparseCategoricalCrossentropy,
+    SquaredHinge,
+)
+from fastnn.metrics.reductions import Mean, MeanMetricWrapper, RootMeanSquaredError, Sum
+from fastnn.metrics.scores import F1Score, FBetaScore, R2Score
 from fastnn.names import snake_case
 from fastnn.registry import Registry, serialize as _serialize
 
-__all__ = [
-    "BinaryAccuracy",
-    "BinaryCrossentropy",
-    "CategoricalAccuracy",
-    "CategoricalCrossentropy",
-    "MeanAbsoluteError",
-    "MeanMetric",
-    "MeanSquaredError",
-    "Metric",
-    "SparseCategoricalAccuracy",
-    "SparseCategoricalCrossentropy",
-    "binary_accuracy",
-    "binary_crossentropy",
-    "categorical_accuracy",
-    "categorical_crossentropy",
-    "deserialize",
-    "get",
-    "mean_absolute_error",
-    "mean_squared_error",
-    "serialize",
-    "sparse_categorical_accuracy",
-    "sparse_categorical_crossentropy",
-]
-
-_CLASSES = (
+CLASSES: tuple[type[Metric], ...] = (
+    CategoricalHinge,
+    Hinge,
+    KLDivergence,
+    LogCoshError,
+    MeanAbsolutePercentageError,
+    MeanSquaredLogarithmicError,
+    Poisson,
+    SquaredHinge,
+    AUC,
+    Accuracy,
     BinaryAccuracy,
     BinaryCrossentropy,
+    BinaryIoU,
     CategoricalAccuracy,
     CategoricalCrossentropy,
+    ConcordanceCorrelation,
+    CosineSimilarity,
+    F1Score,
+    FBetaScore,
+    FalseNegatives,
+    FalsePositives,
+    IoU,
+    Mean,
     MeanAbsoluteError,
+    MeanIoU,
+    MeanMetricWrapper,
     MeanSquaredError,
+    OneHotIoU,
+    OneHotMeanIoU,
+    PearsonCorrelation,
+    Precision,
+    PrecisionAtRecall,
+    R2Score,
+    Recall,
+    RecallAtPrecision,
+    RootMeanSquaredError,
+    SensitivityAtSpecificity,
     SparseCategoricalAccuracy,
     SparseCategoricalCrossentropy,
+    SparseTopKCategoricalAccuracy,
+    SpecificityAtSensitivity,
+    Sum,
+    TopKCategoricalAccuracy,
+    TrueNegatives,
+    TruePositives,
 )
 METRICS = Registry(
     "metric",
     "keras.metrics",
     {
-        **{snake_case(c.__name__): c for c in _CLASSES},
-        **{c.__name__: c for c in _CLASSES},
+        # losses that have no class here serve by their names too; Keras takes those as functions only
+        **{name: declaration.function for name, declaration in _LOSSES.items()},
+        **{snake_case(c.__name__): c for c in CLASSES},
+        **{c.__name__: c for c in CLASSES},
         **dict.fromkeys(("mse", "MSE"), MeanSquaredError),
         **dict.fromkeys(("mae", "MAE"), MeanAbsoluteError),
         **dict.fromkeys(("bce", "BCE"), BinaryCrossentropy),
+        **dict.fromkeys(("mape", "MAPE"), MeanAbsolutePercentageError),
+        **dict.fromkeys(("msle", "MSLE"), MeanSquaredLogarithmicError),
     },
-    later="""crossentropy ce mape msle mean sum auc precision recall f1_score f1score fbeta_score fbetascore
-    r2_score r2score root_mean_squared_error rootmeansquarederror top_k_categorical_accuracy
-    topkcategoricalaccuracy true_positives truepositives true_negatives truenegatives false_positives
-    falsepositives false_negatives falsenegatives hinge squared_hinge squaredhinge categorical_hinge
-    categoricalhinge kl_divergence kldivergence kld poisson log_cosh_error logcosherror cosine_similarity
-    cosinesimilarity mean_absolute_percentage_error meanabsolutepercentageerror mean_squared_logarithmic_error
-    meansquaredlogarithmicerror sparse_top_k_categorical_accuracy sparsetopkcategoricalaccuracy io_u iou
-    mean_io_u meaniou
-    binary_io_u binaryiou sensitivity_at_specificity specificity_at_sensitivity precision_at_recall
-    recall_at_precision huber""",
 )
+
+__all__ = [
+    *(c.__name__ for c in CLASSES),
+    "Metric",
+    "binary_focal_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_hinge",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mean_absolute_percentage_error",
+    "mean_squared_logarithmic_error",
+    "poisson",
+    "squared_hinge",
+    "binary_accuracy",
+    "binary_crossentropy",
+    "categorical_accuracy",
+    "categorical_crossentropy",
+    "concordance_correlation",
+    "deserialize",
+    "get",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "pearson_correlation",
+    "serialize",
+    "sparse_categorical_accuracy",
+    "sparse_categorical_crossentropy",
+    "sparse_top_k_categorical_accuracy",
+    "top_k_categorical_accuracy",
+]
 
 
 def get(identifier: Any, argument: str = "metric") -> Any:
@@ -93,7 +179,7 @@ def get(identifier: Any, argument: str = "metric") -> Any:
         return None
     if isinstance(identifier, str | dict):
         return METRICS.make(identifier, argument)
-    if isinstance(identifier, type) and issubclass(identifier, Metric):
+    if isinstance(identifier, type) and issubclass(identifier, Metric | Loss):
         return identifier()
     if isinstance(identifier, Metric) or callable(identifier):
         return identifier

@@ -220,8 +220,11 @@ static void all(const fnn_kernels *k)
             add(c + 2000 * s, 37 * s);
         }
     for (int i = 0; i < FNN_METRICS; i++) {
-        k->metric[i](37, 5, a, 48, b, 48, c, fnn_metric_table[i].defaults);
-        add(c, 37 * s);
+        static const double threshold[3] = {0.2, 0.3, 0.7};
+        const fnn_metric_settings settings = {fnn_metric_table[i].defaults, 0, 5, 3, threshold};
+        memset(c, 0, 15 * 48 * s);
+        k->metric[i](&settings, 37, 5, a, 48, b, 48, c, 48);
+        add_columns(k, c, 15, 37, 48);
     }
     for (int i = 0; i < FNN_OPTIMIZERS; i++) {
         char h[8 * FNN_HYPER_MAX];
