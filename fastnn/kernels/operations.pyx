@@ -18,6 +18,7 @@ from fastnn.kernels.plan cimport (
     OP_DROP,
     OP_LAYER_NORM,
     OP_NOISE,
+    OP_PENALTY,
     OP_PRELU,
     OP_SCALE,
     OP_SPLIT,
@@ -45,6 +46,11 @@ cdef bint only_in_training(const Op *op) noexcept nogil:
     return op.kind == OP_DROP or op.kind == OP_NOISE or op.kind == OP_SCALE
 
 
+cdef bint passes_rows(const Op *op) noexcept nogil:
+    """Whether predictions can do without it."""
+    return only_in_training(op) or op.kind == OP_PENALTY
+
+
 cdef void operation_forward(const Plan *plan, const Space *space, const Node *node, const real *weights, real *work, Py_ssize_t begin,
                             Py_ssize_t rows, const Draw *draw, real *scratch) noexcept nogil:
     """Rows [begin, begin + rows) of an operation's output (OUT) from its input, and what its backward pass needs."""
@@ -66,6 +72,8 @@ cdef void operation_forward(const Plan *plan, const Space *space, const Node *no
     elif op.kind == OP_PRELU and draw.train:
         k.negative_part(rows, n, x, op.x.row, x, op.x.row, m, op.m.row)
         k.prelu_forward(rows, n, x, op.x.row, weights + op.weights, 0, a, lda)
+    elif op.kind == OP_PENALTY:
+        k.penalty_rows(rows, n, x, op.x.row, op.parameters, <int>op.parameters[2], work + space.activity + begin)
     elif op.kind == OP_ADD:
         partner = plan.node[op.partner].op
         operation_rows(k, op, weights + op.weights, x, op.x.row, work + partner.x.offset + begin * partner.x.row, partner.x.row, a, lda,
@@ -122,8 +130,10 @@ cdef void by_chance(const fnn_kernels *k, const Op *op, const real *x, real *m, 
 
 
 cdef void operation_backward(const Plan *plan, const Node *node, const Layer *below, const real *weights, real *work, Py_ssize_t begin,
-                             Py_ssize_t rows, real *scratch) noexcept nogil:
-    """Rows of the deltas (OUT) of the node below from this operation's, through the operation and the activation below."""
+                             Py_ssize_t rows, double scale, real *scratch) noexcept nogil:
+    """Rows of the deltas (OUT) of the node below from this operation's, through the operation and the activation below. scale: one over
+    the rows of the batch."""
+    cdef double[2] slopes
     cdef const fnn_kernels *k = plan.kernels
     cdef const Op *op = node.op
     cdef const Layer *added
@@ -149,6 +159,9 @@ cdef void operation_backward(const Plan *plan, const Node *node, const Layer *be
         k.scale_columns(rows, n, d, ldd, scratch, NULL, out, ld)
     elif op.kind == OP_BATCH_NORM:
         batch_backward(plan, node, work, begin, rows, out, ld)
+    elif op.kind == OP_PENALTY:
+        slopes = [op.parameters[0] * scale, op.parameters[1] * scale]
+        k.add_slopes(rows, n, x, op.x.row, slopes, d, ldd, out, ld)
     elif op.kind == OP_AFFINE:
         for j in range(n):
             scratch[j] = <real>op.constants[j]

@@ -38,7 +38,7 @@ cdef int rows_pass(const Plan *plan, const Space *space, const Objective *object
             output_pass(plan, space, objective, work, source.weight != NULL, begin + done, n, value_at + done, scale, train)
         if train:
             for i in range(stretch.back, stretch.until - 1, -1):
-                node_backward(plan, i, weights, transposed, work, begin + done, n, scratch)
+                node_backward(plan, i, weights, transposed, work, begin + done, n, scale, scratch)
         done += n
     return bad
 
@@ -70,7 +70,7 @@ cdef inline void node_forward(const Plan *plan, const Space *space, Py_ssize_t i
 
 
 cdef inline void node_backward(const Plan *plan, Py_ssize_t i, const real *weights, const real *transposed, real *work, Py_ssize_t begin,
-                               Py_ssize_t rows, real *scratch) noexcept nogil:
+                               Py_ssize_t rows, double scale, real *scratch) noexcept nogil:
     """Rows of the deltas below node i, from its own."""
     cdef const Node *node = &plan.node[i]
     if i < plan.lowest:
@@ -84,7 +84,7 @@ cdef inline void node_backward(const Plan *plan, Py_ssize_t i, const real *weigh
     if i == plan.lowest:
         return
     if node.op != NULL:
-        operation_backward(plan, node, plan.node[i - 1].layer, weights, work, begin, rows, scratch)
+        operation_backward(plan, node, plan.node[i - 1].layer, weights, work, begin, rows, scale, scratch)
     else:
         layer_backward(plan.kernels, node.layer, plan.node[i - 1].layer, weights, transposed, work, begin, rows, scratch)
 
@@ -138,6 +138,8 @@ cdef void output_pass(const Plan *plan, const Space *space, const Objective *obj
     term = &objective.term[0]
     k.loss[term.index](n, last.units, out, ld, y, ld, work + space.weight + begin if weighted else NULL, scale,
                        delta if train else NULL, ld, value, term.p)
+    if plan.activity:
+        k.accumulate(n, work + space.activity + begin, value)
     for i in range(1, objective.columns):
         term = &objective.term[i]
         if term.is_loss:

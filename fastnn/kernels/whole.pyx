@@ -6,7 +6,7 @@ a number for each variable puts the directions in the gradients' place before, w
 """
 from libc.math cimport sqrt
 
-from fastnn.kernels.evaluation cimport tree_sum
+from fastnn.kernels.penalties cimport penalize_tile
 from fastnn.kernels.pieces cimport AVERAGE, GATHER, ROOM, SHORTEN, STEP, add_squares, tile_stages
 from fastnn.kernels.plan cimport (
     PHASE_GRADIENTS,
@@ -20,9 +20,10 @@ from fastnn.kernels.plan cimport (
     Plan,
     Space,
     Tile,
+    tree_sum,
 )
 from fastnn.kernels.runtime cimport real
-from fastnn.kernels.tiles cimport batch_gradient, refresh_tile
+from fastnn.kernels.tiles cimport batch_gradient, finish_tile
 
 cdef enum:  # sets of sums
     GRADIENTS
@@ -99,14 +100,16 @@ cdef void whole_pass(PhaseKind kind, const Plan *plan, const Space *space, const
         g = gradients + tile.place
         if kind == PHASE_GRADIENTS or kind == PHASE_SUMS_GRADIENTS:
             batch_gradient(plan, space, tile, work, rows, blocks, g, tile.stride)
+            if tile.penalised or tile.sloped:
+                penalize_tile(plan, space, tile, work, parameters, g, tile.stride)
             if optimizer.accumulated > 0:
                 stages = GATHER if move.update else GATHER | AVERAGE
                 tile_stages(stages, plan, optimizer, move, NULL, tile, g, tile.stride, parameters, h, scratch, room)
-                if not move.update and move.overwrite:
-                    refresh_tile(plan, tile, work, parameters, transposed, scratch)
+                if not move.update and (move.overwrite or tile.limited):
+                    finish_tile(plan, tile, work, parameters, transposed, scratch)
             if shortens(optimizer) and move.update:
                 add_squares(plan, tile, gradients, sums_of(space, plan, work, GRADIENTS))
         elif kind == PHASE_STEPS:
             stages = SHORTEN | STEP | AVERAGE if shortens(optimizer) else STEP | AVERAGE
             tile_stages(stages, plan, optimizer, move, factor, tile, g, tile.stride, parameters, h, scratch, room)
-            refresh_tile(plan, tile, work, parameters, transposed, scratch)
+            finish_tile(plan, tile, work, parameters, transposed, scratch)

@@ -1,0 +1,4 @@
+from fastnn.kernels.plan cimport Optimizer, Plan
+from fastnn.kernels.schedule cimport Run
+
+cdef void list_phases(Run *run, const Plan *plan, const Optimizer *optimizer, bint sums) noexcept
