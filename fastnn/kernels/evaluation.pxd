@@ -4,4 +4,3 @@ from fastnn.kernels.workspace cimport Workspace
 
 cdef int evaluate_rows(Workspace space, const Objective *objective, const real *weights, const real[:, ::1] x, const real[:, ::1] y,
                        weight, double[::1] result) except -1
-cdef double tree_sum(const double *lanes) noexcept nogil

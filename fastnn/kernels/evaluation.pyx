@@ -3,7 +3,8 @@ from cython.parallel cimport parallel, threadid
 from libc.stdint cimport uint64_t
 
 from fastnn.kernels.csrc cimport fnn_barrier, fnn_barrier_init, fnn_barrier_wait
-from fastnn.kernels.plan cimport COLUMN_ALIGN, MAX_COLUMNS, SUM_ROWS, Objective, Source, Stretch, whole_way
+from fastnn.kernels.penalties cimport has_penalties, penalty_now
+from fastnn.kernels.plan cimport COLUMN_ALIGN, MAX_COLUMNS, SUM_ROWS, Objective, Source, Stretch, tree_sum, whole_way
 from fastnn.kernels.rows cimport rows_pass
 from fastnn.kernels.runtime cimport float_flush, float_restore, real
 from fastnn.kernels.team cimport team_size
@@ -15,15 +16,6 @@ cdef inline Py_ssize_t thread_rows(Workspace space) noexcept nogil:
     # rows of the workspace that belong to each thread
     cdef Py_ssize_t rows = space.space.capacity // space.threads // COLUMN_ALIGN * COLUMN_ALIGN
     return min(rows, <Py_ssize_t>SUM_ROWS)
-
-
-cdef double tree_sum(const double *lanes) noexcept nogil:
-    """Sum of 16 lanes in a fixed order."""
-    cdef double s[8]
-    cdef int i
-    for i in range(8):
-        s[i] = lanes[i] + lanes[i + 8]
-    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
 
 
 cdef void evaluate_thread(Workspace space, const Objective *objective, const real *weights, const Source *source, fnn_barrier *barrier,
@@ -58,6 +50,7 @@ cdef int evaluate_rows(Workspace space, const Objective *objective, const real *
     cdef fnn_barrier barrier
     cdef double lanes[16 * MAX_COLUMNS]
     cdef int i
+    cdef uint64_t state
     if x.shape[1] != space.plan.inputs or y.shape[0] != x.shape[0] or y.shape[1] != objective.targets:
         raise ValueError(f"x has shape {(x.shape[0], x.shape[1])} and y {(y.shape[0], y.shape[1])}; the network takes "
                          f"{space.plan.inputs} features and {objective.targets} targets a row")
@@ -90,4 +83,8 @@ cdef int evaluate_rows(Workspace space, const Objective *objective, const real *
             evaluate_thread(space, objective, weights, &source, &barrier, lanes, threadid(), team_size())
     for i in range(objective.columns):
         result[i] = tree_sum(lanes + 16 * i) / <double>source.rows
+    if has_penalties(&space.plan):
+        state = float_flush()
+        result[0] += penalty_now(&space.plan, &space.space, space.arena.base, weights)
+        float_restore(state)
     return 0

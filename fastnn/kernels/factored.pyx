@@ -7,9 +7,8 @@ over a row, whose elements lie in several panels, in 16 virtual lanes and one tr
 from libc.string cimport memset
 
 from fastnn.kernels.csrc cimport fnn_kernels
-from fastnn.kernels.evaluation cimport tree_sum
 from fastnn.kernels.pieces cimport pieces_of
-from fastnn.kernels.plan cimport TILE_BLOCK, Layer, Panel, Piece, Plan, Tile, Variable, is_kernel, share
+from fastnn.kernels.plan cimport TILE_BLOCK, Layer, Panel, Piece, Plan, Tile, Variable, is_kernel, share, tree_sum
 from fastnn.kernels.runtime cimport real
 
 

@@ -17,6 +17,7 @@ cdef class Network:
     cdef Objective objective
     cdef Optimizer optimizer
     cdef Rates rates              # the schedule of its learning rate, or None
+    cdef readonly list asked      # of each array in training, see `set_variables`
     cdef Arena tables
     cdef readonly str dtype
     cdef readonly object compiled

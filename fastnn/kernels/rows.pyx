@@ -40,6 +40,7 @@ cdef int rows_pass(const Plan *plan, const Space *space, const Objective *object
     cdef Draw draw
     draw.train = train and not source.still
     draw.keep = train
+    draw.scale = scale
     draw.key = source.key
     draw.epoch = source.epoch
     while done < rows:
@@ -169,6 +170,8 @@ cdef void output_pass(const Plan *plan, const Space *space, const Objective *obj
     term = &objective.term[0]
     k.loss[term.index](n, last.units, out, ld, y, ld, work + space.weight + begin if weighted else NULL, scale,
                        delta if train else NULL, ld, value, term.p)
+    if plan.activity:
+        k.accumulate(n, work + space.activity + begin, value)
     for i in range(1, objective.columns):
         term = &objective.term[i]
         if term.is_loss:

@@ -13,6 +13,7 @@ from fastnn.kernels.epoch cimport prepare, run_team
 from fastnn.kernels.layout cimport Layout, lay_out
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.network cimport Network, State
+from fastnn.kernels.own_weights cimport own_calls
 from fastnn.kernels.pace cimport Pace, choose, record, slice_seconds, start_pace
 from fastnn.kernels.plan cimport Source
 from fastnn.kernels.rates cimport Rates
@@ -100,6 +101,7 @@ cdef class Training:
     cdef double publishing     # seconds that it took last
     cdef object arrays
     cdef Rates rates           # the schedule of learning rates that the run reads
+    cdef object own            # the calls of Python in a step
     cdef Arena order
     cdef Arena best_parameters
     cdef int[::1] bad
@@ -150,6 +152,7 @@ cdef class Training:
             run.drawn = -1
             run.order = <int64_t *>self.order.base
             run.train.order = run.order
+        self.own = own_calls(network, run)
         run.objective = &network.objective
         run.parameters = self.state.arena.base
         run.bad = &self.bad[0]
