@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import optimizers
+from fastnn import constraints, optimizers, regularizers
 from fastnn._bench import timing
 
 STEPS = 32  # of an epoch
 
 # key: inputs, units of two hidden layers, outputs, batch
-NETWORKS = {"small": (32, 64, 1, 64), "wide": (256, 512, 10, 256)}
+NETWORKS = {"tiny": (8, 16, 1, 64), "small": (32, 64, 1, 64), "wide": (256, 512, 10, 256)}
 
 
 def plain():
@@ -27,12 +27,28 @@ def alone(name):
     return {"optimizer": getattr(optimizers, name)(1e-4)}
 
 
+class OwnL2(regularizers.L2):
+    """An L2 that Python computes."""
+
+    def __call__(self, x):
+        return super().__call__(x)
+
+
+def own_non_negative(w):
+    return np.maximum(w, 0)
+
+
+def hidden(**options):
+    """What the hidden layers are made with."""
+    return {**plain(), "hidden": options}
+
+
 def sparing(optimizer):
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     return optimizer
 
 
-# group, option: what compile is told; all beside Adam's plain step
+# group, option: what compile and the hidden layers are told; all beside Adam's plain step
 OPTIONS = {
     ("step", "nothing"): plain,
     ("optimizer", "clipvalue"): lambda: {"optimizer": optimizers.Adam(1e-4, clipvalue=1.0)},
@@ -55,19 +71,34 @@ OPTIONS = {
         ("optimizer", name): partial(alone, name)
         for name in ("Nadam", "Lion", "Ftrl", "Lamb", "Adafactor", "Muon")
     },
+    ("layers", "L2"): lambda: hidden(kernel_regularizer="l2"),
+    ("layers", "L1L2, on biases too"): lambda: hidden(
+        kernel_regularizer=regularizers.L1L2(1e-4, 1e-4), bias_regularizer="l2"
+    ),
+    ("layers", "OrthogonalRegularizer"): lambda: hidden(
+        kernel_regularizer=regularizers.OrthogonalRegularizer()
+    ),
+    ("layers", "a regularizer of one's own"): lambda: hidden(kernel_regularizer=OwnL2()),
+    ("layers", "activity_regularizer"): lambda: hidden(activity_regularizer="l2"),
+    ("layers", "NonNeg"): lambda: hidden(kernel_constraint="non_neg"),
+    ("layers", "MaxNorm"): lambda: hidden(kernel_constraint="max_norm"),
+    ("layers", "MaxNorm, axis 1"): lambda: hidden(kernel_constraint=constraints.MaxNorm(2, axis=1)),
+    ("layers", "a constraint of one's own"): lambda: hidden(kernel_constraint=own_non_negative),
+    ("layers", "trainable=False"): lambda: hidden(trainable=False),
 }
 
 
 class Trainer:
     """A model and data of so many steps an epoch."""
 
-    def __init__(self, network, compile_arguments):
-        inputs, hidden, outputs, batch = NETWORKS[network]
+    def __init__(self, network, arguments):
+        inputs, units, outputs, batch = NETWORKS[network]
+        options = arguments.pop("hidden", {})
         fastnn.utils.set_random_seed(0)
         dense = fastnn.layers.Dense
-        layers = [dense(hidden, activation="relu"), dense(hidden, activation="relu"), dense(outputs)]
+        layers = [dense(units, activation="relu", **options) for _ in range(2)] + [dense(outputs)]
         self.model = fastnn.Sequential([fastnn.Input((inputs,)), *layers])
-        self.model.compile(**{"loss": "mse", **compile_arguments})
+        self.model.compile(**{"loss": "mse", **arguments})
         rng = np.random.default_rng(0)
         self.x = rng.normal(size=(STEPS * batch, inputs)).astype("f4")
         self.y = rng.normal(size=(STEPS * batch, outputs)).astype("f4")
@@ -93,9 +124,9 @@ def test_option(settings, report, network, group, option):
         fastnn.set_num_threads(before)
     steps = [min(seconds) / STEPS * 1e6 for seconds in (without, with_it)]
     ratios = [b / a for a, b in zip(without, with_it, strict=True)]
-    inputs, hidden, outputs, batch = NETWORKS[network]
+    inputs, units, outputs, batch = NETWORKS[network]
     report(
-        f"options of a step, {inputs}-{hidden}-{hidden}-{outputs}, batch {batch}, float32, one thread",
+        f"options of a step, {inputs}-{units}-{units}-{outputs}, batch {batch}, float32, one thread",
         {
             "of": group,
             "option": option,

@@ -285,6 +285,15 @@ typedef struct fnn_kernels {
     void (*normalize_rows_backward)(size_t rows, size_t n, const void *normal, size_t ldn,
                                     const void *inverse, int center, const void *d, size_t ldd, void *out,
                                     size_t ldo);
+    /* The penalty of x is p[0] |x| + p[1] x^2: out = d + its derivative; its sums over each column's rows, in their order; its sums over
+       each row, through 16 virtual lanes as dot_rows, stored or added. */
+    void (*add_slopes)(size_t rows, size_t n, const void *x, size_t ldx, const double *p, const void *d,
+                       size_t ldd, void *out, size_t ldo);
+    void (*penalty_columns)(size_t rows, size_t n, const void *x, size_t ldx, const double *p, void *sums);
+    void (*penalty_rows)(size_t rows, size_t n, const void *x, size_t ldx, const double *p, int add,
+                         void *sums);
+    /* x (IN and OUT) = min(max(x, low), high); NaN stays */
+    void (*limit)(size_t rows, size_t n, void *x, size_t ldx, double low, double high);
     /* out = p[3] with probability p[0], else x * p[1] + p[2]; factor: d out / d x. Row r is at `place` + r of its epoch; stream: epoch
        and layer; words: room for 4 * fnn_row_counters(n) */
     void (*drop)(size_t rows, size_t n, const void *x, size_t ldx, void *factor, size_t ldf, void *out,

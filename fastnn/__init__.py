@@ -36,6 +36,7 @@ from fastnn.losses import Loss
 from fastnn.metrics import Metric
 from fastnn.models import Model, Sequential
 from fastnn.optimizers import Optimizer
+from fastnn.regularizers import Regularizer
 
 __all__ = [
     "Callback",
@@ -48,6 +49,7 @@ __all__ = [
     "Metric",
     "Model",
     "Optimizer",
+    "Regularizer",
     "Sequential",
     "TrainingWarning",
     "__version__",

@@ -608,7 +608,7 @@ class Sequential(Model):
             if self._engine is None:
                 if not self.built:
                     self.build((None, columns))
-                plan = [operation for layer in self._stack for operation in layer.plan()]
+                plan = [operation for layer in self._stack for operation in layer.operations()]
                 if all(isinstance(operation[0], str) for operation in plan):
                     raise NotImplementedError(
                         f"Model {self.name!r} has no Dense layer; models without any are not supported."

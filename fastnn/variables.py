@@ -31,11 +31,33 @@ class Variable(NDArrayOperatorsMixin):
     shape : tuple of int
     dtype : str
     trainable : bool
+    regularizer, constraint : object or None
+        What training asks of it besides, see ``fastnn.regularizers`` and ``fastnn.constraints``.
     """
 
-    __slots__ = ("__weakref__", "_home", "_users", "_value", "dtype", "name", "path", "shape", "trainable")
+    __slots__ = (
+        "__weakref__",
+        "_home",
+        "_users",
+        "_value",
+        "constraint",
+        "dtype",
+        "name",
+        "path",
+        "regularizer",
+        "shape",
+        "trainable",
+    )
 
-    def __init__(self, value: np.ndarray, name: str, path: str, trainable: bool = True):
+    def __init__(
+        self,
+        value: np.ndarray,
+        name: str,
+        path: str,
+        trainable: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+    ):
         self._value = _frozen(value)
         self._home: Any = None  # the engine with a fresher copy
         self._users: list[weakref.ref] = []  # engines that use this variable
@@ -44,6 +66,8 @@ class Variable(NDArrayOperatorsMixin):
         self.shape = value.shape
         self.dtype = value.dtype.name
         self.trainable = trainable
+        self.regularizer = regularizer
+        self.constraint = constraint
 
     @property
     def value(self) -> np.ndarray:
@@ -152,7 +176,7 @@ class Variable(NDArrayOperatorsMixin):
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, value={self.value}>"
 
     def __getstate__(self) -> tuple:
-        return self.numpy(), self.name, self.path, self.trainable
+        return self.numpy(), self.name, self.path, self.trainable, self.regularizer, self.constraint
 
     def __setstate__(self, state: tuple) -> None:
         self.__init__(*state)  # type: ignore[misc]

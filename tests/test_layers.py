@@ -11,6 +11,7 @@ from fastnn import layers
 # a maker of each layer, for five columns
 LAYERS = {
     "Activation": lambda: layers.Activation("tanh"),
+    "ActivityRegularization": lambda: layers.ActivityRegularization(0.1, 0.2),
     "AlphaDropout": lambda: layers.AlphaDropout(0.2, seed=1),
     "BatchNormalization": lambda: layers.BatchNormalization(momentum=0.5),
     "Dense": lambda: layers.Dense(5, activation="relu"),

@@ -162,6 +162,11 @@ cdef extern from "fastnn.h" nogil:
                                void *inverse) noexcept nogil
         void (*normalize_rows_backward)(size_t rows, size_t n, const void *normal, size_t ldn, const void *inverse, int center,
                                         const void *d, size_t ldd, void *out, size_t ldo) noexcept nogil
+        void (*add_slopes)(size_t rows, size_t n, const void *x, size_t ldx, const double *p, const void *d, size_t ldd, void *out,
+                           size_t ldo) noexcept nogil
+        void (*penalty_columns)(size_t rows, size_t n, const void *x, size_t ldx, const double *p, void *sums) noexcept nogil
+        void (*penalty_rows)(size_t rows, size_t n, const void *x, size_t ldx, const double *p, int add, void *sums) noexcept nogil
+        void (*limit)(size_t rows, size_t n, void *x, size_t ldx, double low, double high) noexcept nogil
         void (*drop)(size_t rows, size_t n, const void *x, size_t ldx, void *factor, size_t ldf, void *out, size_t ldo, uint64_t key,
                      uint64_t place, const uint32_t *stream, const double *p, uint32_t *words) noexcept nogil
         void (*normals)(size_t rows, size_t n, void *out, size_t ldo, uint64_t key, uint64_t place, const uint32_t *stream, double mean,

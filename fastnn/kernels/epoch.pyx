@@ -8,14 +8,22 @@ one core or the other, and whoever does a strip or a tile, its bits are the same
 from cython.parallel cimport parallel, threadid
 from libc.stdint cimport uint64_t
 
+from fastnn.kernels.angles cimport angle_slopes, direct_lines
 from fastnn.kernels.csrc cimport fnn_barrier_wait, fnn_flag_get, fnn_flag_set, fnn_jobs_take, fnn_share, fnn_share_take
 from fastnn.kernels.coupling cimport batch_moments, batch_slopes
+from fastnn.kernels.norms cimport constrain_norms
 from fastnn.kernels.own_loss cimport OwnLoss, own_loss
+from fastnn.kernels.own_weights cimport call_own
 from fastnn.kernels.pieces cimport COEFFICIENTS, fill_coefficients
 from fastnn.kernels.plan cimport (
     COLUMN_ALIGN,
+    PHASE_ANGLES,
+    PHASE_DIRECTED,
     PHASE_LOSS,
     PHASE_MOMENTS,
+    PHASE_NORMS,
+    PHASE_OWN_PENALTIES,
+    PHASE_REFRESH,
     PHASE_ROWS,
     PHASE_ROWS_SUMS,
     PHASE_SLOPES,
@@ -35,7 +43,7 @@ from fastnn.kernels.runtime cimport clock, float_flush, float_restore, processor
 from fastnn.kernels.schedule cimport ACTION_RETURN, ACTION_TRAIN, TINY_FUSED, TINY_NOT, Run, Step, decide, draw_ahead, set_shares
 from fastnn.kernels.team cimport team_size
 from fastnn.kernels.threads cimport spins_for
-from fastnn.kernels.tiles cimport block_gradients, refresh_all, tile_cost, tiles_pass
+from fastnn.kernels.tiles cimport block_gradients, refresh_all, refresh_pass, tile_cost, tiles_pass
 from fastnn.kernels.tiny cimport describe, fused_batches, fused_epochs, layers_batches
 from fastnn.kernels.together cimport tversky_of_batch
 from fastnn.kernels.whole cimport whole_begin, whole_pass, whole_share
@@ -181,6 +189,29 @@ cdef void batch_loss(Run *run, const Step *step, int phase, real *work, uint64_t
         fnn_flag_set(&run.barrier, phase + 1)
 
 
+cdef void looks_share(Run *run, int phase, real *parameters, int thread, int team) noexcept nogil:
+    # penalties and constraints that look at whole variables
+    cdef PhaseKind kind = run.phase[phase]
+    cdef real *work = <real *>run.work
+    cdef real *scratch = work + run.space.scratch + thread * run.space.scratch_size
+    if kind == PHASE_DIRECTED:
+        direct_lines(run.plan, run.space, work, parameters, thread, team)
+    elif kind == PHASE_ANGLES:
+        angle_slopes(run.plan, run.space, work, thread, team, True)
+    elif kind == PHASE_NORMS:
+        constrain_norms(run.plan, parameters, scratch, thread, team)
+    elif kind == PHASE_REFRESH:
+        refresh_pass(run.plan, run.space, work, parameters, work + run.space.transposed, run.tile_bound[thread],
+                     run.tile_bound[thread + 1], thread)
+    elif thread == 0:
+        call_own(run, run.own_penalties if kind == PHASE_OWN_PENALTIES else run.own_constraints, phase)
+
+
+cdef inline int phases_of(const Run *run, const Step *step) noexcept nogil:
+    # as in Keras, constraints act also where gradients are only gathered
+    return run.phases if step.move.update or run.plan.normed or run.plan.own_constraints else run.gathered
+
+
 cdef bint cut_short(Run *run, int phase, int team) noexcept nogil:
     # after a barrier: whether the step ends with this phase, for all threads alike
     cdef int other, bad = 0
@@ -219,7 +250,9 @@ cdef void work_phases(Run *run, const Step *step, int phases, real *parameters, 
             blocks_share(run, step, phase, work, parameters, transposed, thread, team)
         elif kind == PHASE_TILES or kind == PHASE_SUMS_TILES:
             tiles_share(run, step, phase, work, parameters, transposed, thread, team)
-        else:
+        elif kind >= PHASE_DIRECTED:
+            looks_share(run, phase, parameters, thread, team)
+        elif step.move.update or phase < run.gathered:
             variables_share(run, step, phase, work, parameters, transposed, thread, team)
 
 
@@ -232,6 +265,7 @@ cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept 
     if thread == 0:
         run.team = team
         bound_tiles(run.plan, team, run.tile_bound)
+        run.float_state = state
     while True:
         if thread == 0:
             decide(run)
@@ -249,10 +283,10 @@ cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept 
             continue
         phases = 1
         if step.action == ACTION_TRAIN:
-            phases = run.phases if step.move.update else run.gathered
+            phases = phases_of(run, &step)
         work_phases(run, &step, phases, parameters, thread, team, spins, state)
-        if phases == 1:
-            fnn_barrier_wait(&run.barrier, team, spins)  # thread 0 reads all rows' values next
+        if phases == 1 or run.plan.penalised:
+            fnn_barrier_wait(&run.barrier, team, spins)  # thread 0 reads what all left of their rows or tiles next
     reduced_leave(run.plan)
     run.processor[thread] = processor_clock() - processor if team > 1 else 0
     float_restore(state)
@@ -291,10 +325,11 @@ cdef void step_thread(Run *run, real *parameters, int thread, int team) noexcept
     reduced_enter(run.plan)
     if thread == 0:
         run.team = team
+        run.float_state = state
         bound_tiles(run.plan, team, run.tile_bound)
         set_shares(run, 0, run.next.rows)
     fnn_barrier_wait(&run.barrier, team, spins)
-    work_phases(run, &run.next, run.phases if run.next.move.update else run.gathered, parameters, thread, team, spins, state)
+    work_phases(run, &run.next, phases_of(run, &run.next), parameters, thread, team, spins, state)
     reduced_leave(run.plan)
     float_restore(state)
 

@@ -4,6 +4,7 @@ from libc.stdint cimport uint64_t
 
 from fastnn.kernels.csrc cimport fnn_barrier, fnn_barrier_init, fnn_barrier_wait
 from fastnn.kernels.metrics cimport fold_rows
+from fastnn.kernels.penalties cimport has_penalties, penalty_now
 from fastnn.kernels.plan cimport COLUMN_ALIGN, SUM_ROWS, Objective, Source, Stretch, whole_way
 from fastnn.kernels.rows cimport rows_pass
 from fastnn.kernels.runtime cimport float_flush, float_restore, real
@@ -50,6 +51,7 @@ cdef int evaluate_rows(Workspace space, const Objective *objective, const real *
     cdef Source source
     cdef const real[::1] w
     cdef fnn_barrier barrier
+    cdef uint64_t flushed
     if x.shape[1] != space.plan.inputs or y.shape[0] != x.shape[0] or y.shape[1] != objective.targets:
         raise ValueError(f"x has shape {(x.shape[0], x.shape[1])} and y {(y.shape[0], y.shape[1])}; the network takes "
                          f"{space.plan.inputs} features and {objective.targets} targets a row")
@@ -80,4 +82,8 @@ cdef int evaluate_rows(Workspace space, const Objective *objective, const real *
     else:
         with nogil, parallel(num_threads=space.threads):
             evaluate_thread(space, objective, weights, &source, &barrier, &state[0], batch, threadid(), team_size())
+    if has_penalties(&space.plan):
+        flushed = float_flush()
+        state[0] += penalty_now(&space.plan, &space.space, space.arena.base, weights) * <double>source.rows
+        float_restore(flushed)
     return 0

@@ -8,9 +8,8 @@ from libc.string cimport memset
 
 from fastnn.kernels.csrc cimport fnn_kernels
 from fastnn.kernels.pieces cimport pieces_of
-from fastnn.kernels.plan cimport TILE_BLOCK, Layer, Panel, Piece, Plan, Tile, Variable, is_kernel, share
+from fastnn.kernels.plan cimport TILE_BLOCK, Layer, Panel, Piece, Plan, Tile, Variable, is_kernel, share, tree_sum
 from fastnn.kernels.runtime cimport real
-from fastnn.kernels.scores cimport tree_sum
 
 
 cdef inline Py_ssize_t row_step(const Layer *layer) noexcept nogil:

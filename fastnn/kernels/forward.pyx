@@ -22,7 +22,7 @@ from fastnn.kernels.csrc cimport (
 )
 from fastnn.kernels.dense cimport rowwise_forward
 from fastnn.kernels.memory cimport Arena
-from fastnn.kernels.operations cimport only_in_training, operation_rows
+from fastnn.kernels.operations cimport operation_rows, passes_rows
 from fastnn.kernels.plan cimport COLUMN_ALIGN, OP_ADD, OP_SPLIT, Layer, Op, Panel, Plan, round_up, share
 from fastnn.kernels.runtime cimport float_flush, float_restore, real
 from fastnn.kernels.team cimport team_size
@@ -273,7 +273,7 @@ cdef void between_block(Forward f, const Op *op, const real *weights, real *work
     """An operation on rows c (IN and OUT)."""
     cdef const fnn_kernels *k = f.plan.kernels
     cdef Py_ssize_t ld = round_up(op.units, COLUMN_ALIGN)
-    if only_in_training(op):
+    if passes_rows(op):
         return
     if op.kind == OP_SPLIT:
         k.gather(rows, op.units, NULL, c, ldc, work + f.between[f.plan.node[op.stream].index].kept, ld)

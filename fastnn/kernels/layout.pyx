@@ -1,9 +1,8 @@
 """Which phases a training step has, and the memory that its threads work in."""
 from fastnn.kernels.csrc cimport fnn_share
-from fastnn.kernels.phases cimport apart_phases, rows_phases
-from fastnn.kernels.plan cimport COLUMN_ALIGN, ENDING_LOSS, PHASE_ROWS_SUMS, SUM_ROWS, round_up
+from fastnn.kernels.plan cimport COLUMN_ALIGN, SUM_ROWS, round_up
+from fastnn.kernels.step_phases cimport list_phases
 from fastnn.kernels.tiny cimport tiny_kind
-from fastnn.kernels.whole cimport step_phases
 
 cdef enum:
     BLOCKS_A_THREAD = 8        # from so many blocks of rows a thread on, gradients are summed by blocks
@@ -23,14 +22,7 @@ cdef Layout lay_out(Run *run, Network network, int threads):
     if run.batch > SUM_ROWS and network.plan.coupled == 0 and not run.keeps_outputs and not network.objective.apart:
         blocks = (run.batch + SUM_ROWS - 1) // SUM_ROWS
         sums = blocks >= BLOCKS_A_THREAD * threads and blocks * network.plan.parameters * network.itemsize <= PARTIALS_BYTES
-    if network.objective.apart:
-        run.phases = apart_phases(&network.plan, False, run.phase, run.stretch)
-    else:
-        run.phases = rows_phases(&network.plan, False, ENDING_LOSS, run.phase, run.stretch)
-    if sums:
-        run.phase[0] = PHASE_ROWS_SUMS
-    run.gathered = run.phases + 1
-    run.phases += step_phases(&network.optimizer, sums, &run.phase[run.phases], &run.stretch[run.phases])
+    list_phases(run, &network.plan, &network.optimizer, sums, network.objective.apart)
     run.block = 0
     if run.validation.rows > 0:
         run.block = min(<Py_ssize_t>SUM_ROWS, round_up((run.validation.rows + threads - 1) // threads, COLUMN_ALIGN))

@@ -21,6 +21,7 @@ cdef class Network:
     cdef Optimizer optimizer
     cdef OwnLoss own              # a loss of the user's own, or None
     cdef Rates rates              # the schedule of its learning rate, or None
+    cdef readonly list asked      # of each array in training, see `set_variables`
     cdef Arena tables
     cdef readonly str dtype
     cdef readonly object compiled

@@ -71,6 +71,7 @@ cdef class Network:
         self.specification = (input_dim, folded(layers), dtype)
         self.tables = make_plan(&self.plan, input_dim, self.specification[1])
         self.idle = []
+        self.asked = []
         self.state = self.new_state()
         if dtype == "float32":
             first_parameters(&self.plan, <float *>self.state.arena.base)
@@ -335,18 +336,27 @@ cdef class Network:
         asked : list of dict
             One for each array of :meth:`weights`; what a dict does not have keeps its default:
 
-            * ``trained`` (True): of the moving vectors of a batch normalisation, whether they move; elsewhere the batch counts.
+            * ``trained`` (True): of the moving vectors of a batch normalisation, whether they move; if they do not, they
+              also count in the place of the batch's.
+            * ``penalty`` (0, 0): the loss gets [0] times the sum of absolute values and [1] times that of squares, where trained.
+            * ``orthogonal`` (None): (factor, "rows" or "columns"); the loss gets factor times the mean of abs(cos) over their pairs.
+            * ``own_penalty`` (None): an object with ``__call__(w)`` and ``gradient(w)``, which Python calls in each step.
+            * ``limits`` (None): a least and a largest value; elements are kept between them after each step.
+            * ``norms`` (None): (least, largest, rate, axis). After each step weights are multiplied by
+              ``(rate * clip(norm, least, largest) + (1 - rate) * norm) / (1e-7 + norm)``; norms are taken along axis 0, 1, or None (all).
+            * ``own_constraint`` (None): a function that returns what takes the weights' place, which Python calls after each step.
 
         Raises
         ------
         ValueError
-            For another number of dicts, or keys that there are not.
+            For another number of dicts, keys that there are not, or numbers out of their range.
         RuntimeError
             While the network is being trained.
         """
         if self.busy():
             raise RuntimeError("this network is being trained by another call; wait for it to end")
         ask(&self.plan, asked)
+        self.asked = [dict(settings) for settings in asked]
         self.idle.clear()
         self.passes.clear()
         self.ways.clear()
@@ -491,6 +501,9 @@ cdef class Network:
             evaluate_rows[float](space, &self.objective, <float *>state.arena.base, x, y, sample_weight, tally.state, batch_size)
         else:
             evaluate_rows[double](space, &self.objective, <double *>state.arena.base, x, y, sample_weight, tally.state, batch_size)
+        for w, settings in zip(self.weights(), self.asked, strict=True) if self.plan.own_penalties else ():
+            if settings.get("trained", True) and settings.get("own_penalty") is not None:
+                tally.state[0] += settings["own_penalty"](w) * rows
         self.idle.append(space)
         self.raise_own()
         tally.rows += rows

@@ -20,6 +20,7 @@ from fastnn.kernels.plan cimport (
     OP_LAYER_NORM,
     OP_NOISE,
     OP_OWN,
+    OP_PENALTY,
     OP_PRELU,
     OP_SCALE,
     OP_SPLIT,
@@ -47,6 +48,11 @@ cdef bint only_in_training(const Op *op) noexcept nogil:
     return op.kind == OP_DROP or op.kind == OP_NOISE or op.kind == OP_SCALE
 
 
+cdef bint passes_rows(const Op *op) noexcept nogil:
+    """Whether predictions can do without it."""
+    return only_in_training(op) or op.kind == OP_PENALTY
+
+
 cdef void operation_forward(const Plan *plan, const Space *space, const Node *node, const real *weights, real *work, Py_ssize_t begin,
                             Py_ssize_t rows, const Draw *draw, real *scratch) noexcept nogil:
     """Rows [begin, begin + rows) of an operation's output (OUT) from its input, and what its backward pass needs."""
@@ -68,6 +74,8 @@ cdef void operation_forward(const Plan *plan, const Space *space, const Node *no
     elif op.kind == OP_PRELU and draw.keep:
         k.negative_part(rows, n, x, op.x.row, x, op.x.row, m, op.m.row)
         k.prelu_forward(rows, n, x, op.x.row, weights + op.weights, 0, a, lda)
+    elif op.kind == OP_PENALTY:
+        k.penalty_rows(rows, n, x, op.x.row, op.parameters, <int>op.parameters[2], work + space.activity + begin)
     elif op.kind == OP_ADD:
         partner = plan.node[op.partner].op
         operation_rows(k, op, weights + op.weights, x, op.x.row, work + partner.x.offset + begin * partner.x.row, partner.x.row, a, lda,
@@ -130,6 +138,7 @@ cdef void by_chance(const fnn_kernels *k, const Op *op, const real *x, real *m, 
 cdef void operation_backward(const Plan *plan, const Node *node, const Layer *below, const real *weights, real *work, Py_ssize_t begin,
                              Py_ssize_t rows, const Draw *draw, real *scratch) noexcept nogil:
     """Rows of the deltas (OUT) of the node below from this operation's, through the operation and the activation below."""
+    cdef double[2] slopes
     cdef const fnn_kernels *k = plan.kernels
     cdef const Op *op = node.op
     cdef const Layer *added
@@ -155,6 +164,9 @@ cdef void operation_backward(const Plan *plan, const Node *node, const Layer *be
     elif op.kind == OP_BATCH_NORM:
         batch_outside(op, weights + op.weights, scratch)
         k.scale_columns(rows, n, d, ldd, scratch, NULL, out, ld)
+    elif op.kind == OP_PENALTY:
+        slopes = [op.parameters[0] * draw.scale, op.parameters[1] * draw.scale]
+        k.add_slopes(rows, n, x, op.x.row, slopes, d, ldd, out, ld)
     elif op.kind == OP_AFFINE:
         for j in range(n):
             scratch[j] = <real>op.constants[j]

@@ -16,6 +16,7 @@ cdef class Pass:
     cdef State entered        # the same of those copies that only gradients with respect to the rows need
     cdef int[::1] bad
     cdef Arena shares
+    cdef tuple calls          # of somebody's own Python in a step
     cdef int threads
     cdef long long cuts       # of the network that the memory is laid out for
     cdef bint own
@@ -31,6 +32,7 @@ cdef class Pass:
     cdef list idle(self)
     cdef bint is_zero(self, Py_ssize_t place) noexcept
     cdef double loss(self)
+    cdef double penalty(self)
     cdef int open_entry(self, Network network, State state) except -1
     cdef int close_entry(self) except -1
     cdef int step(self, Network network, Gradients gradients, State state) except -1

@@ -18,6 +18,8 @@ from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.network cimport Network, State
 from fastnn.kernels.operations cimport only_in_training
 from fastnn.kernels.optimizers cimport next_move
+from fastnn.kernels.own_weights cimport own_calls
+from fastnn.kernels.penalties cimport has_penalties, penalty_of
 from fastnn.kernels.phases cimport apart_phases, backward_phases, forward_phases, rows_phases
 from fastnn.kernels.plan cimport (
     COLUMN_ALIGN,
@@ -36,8 +38,8 @@ from fastnn.kernels.runtime cimport clock
 from fastnn.kernels.schedule cimport ACTION_TRAIN, TINY_NOT, Run, add_values
 from fastnn.kernels.scores cimport finish_all
 from fastnn.kernels.shares cimport batch_share, share_losses
+from fastnn.kernels.step_phases cimport optimizer_phases, penalty_phases
 from fastnn.kernels.threads cimport threads_for
-from fastnn.kernels.whole cimport step_phases
 from fastnn.kernels.workspace cimport Workspace
 
 cnp.import_array()
@@ -95,7 +97,7 @@ cdef class Pass:
         self.space = Workspace(network.tables, self.threads)
         self.space.lay_out(&plan, rows, rows, 1, targets, 1, &network.optimizer if self.own else &run.optimizer, not self.reduced)
         self.cuts = network.cuts
-        most = 4 * plan.ops + 6  # phases, at most
+        most = 4 * plan.ops + 10  # phases of rows, and those before what is shared, at most
         self.shares = Arena(self.threads * most * sizeof(fnn_share) + (self.threads + 1) * sizeof(Py_ssize_t))
         run.threads = self.threads
         run.share = <fnn_share *>self.shares.base
@@ -104,6 +106,8 @@ cdef class Pass:
         run.space = &self.space.space
         run.work = self.space.arena.base
         run.bad = &self.bad[0]
+        run.own_penalties = run.own_constraints = NULL
+        self.calls = own_calls(network, run)
         return 0
 
     cdef int go(self, Network network, State state, bint back) except -1:
@@ -248,7 +252,6 @@ cdef class Pass:
         run.train.y = run.train.weight = NULL
         run.train.key = <uint64_t>(int(seed) & 0xFFFFFFFFFFFFFFFF)
         run.train.still = not training
-        run.next.scale = 1.0 / <double>rows
         if y is not None:
             require_matrix(network, y, "y", rows, self.objective.targets)
             run.train.y = cnp.PyArray_DATA(<cnp.ndarray>y)
@@ -266,6 +269,9 @@ cdef class Pass:
         cdef Gradients gradients = None
         cdef Py_ssize_t lowest = self.space.plan.lowest
         out = None
+        # penalties are of the loss, and no part of gradients that somebody has of the outputs
+        self.space.space.bare = not ending & ENDING_LOSS
+        run.next.scale = 0.0 if self.space.space.bare else 1.0 / <double>run.train.rows
         run.train.slopes = NULL
         if slopes:
             if self.reduced:
@@ -284,6 +290,8 @@ cdef class Pass:
                 gradients = Gradients.of(network)
                 # a place in the gradients' own memory, as a distance from the workspace
                 self.space.space.partials = (<char *>gradients.arena.base - <char *>run.work) // <Py_ssize_t>network.itemsize
+                if ending & ENDING_LOSS:
+                    penalty_phases(run, run.plan)
                 run.phase[run.phases] = PHASE_GRADIENTS
                 run.phases += 1
             if forward:
@@ -332,7 +340,16 @@ cdef class Pass:
                      self.run_state.train.rows, 0)
         add_values(&self.run_state, self.run_state.train.rows)
         finish_all(&self.objective, lanes, self.run_state.train.rows, &value)
-        return value
+        return value + self.penalty()
+
+    cdef double penalty(self):
+        # of weights, in the gradients that came last
+        cdef double found = 0.0
+        if has_penalties(&self.space.plan):
+            found += penalty_of(&self.space.plan, &self.space.space, self.run_state.work)
+        if self.run_state.own_penalties != NULL:
+            found += self.run_state.own_penalty
+        return found
 
     cdef int open_entry(self, Network network, State state) except -1:
         # a way through the first layers, which have no transposed copy of their weights otherwise
@@ -382,8 +399,9 @@ cdef class Pass:
             memcpy(own.arena.base, gradients.arena.base, own.arena.nbytes)
             gradients = own
         self.space.space.partials = (<char *>gradients.arena.base - <char *>run.work) // <Py_ssize_t>network.itemsize
-        run.phases = step_phases(&network.optimizer, True, run.phase, run.stretch)  # the gradients are those of one block
-        run.gathered = 1
+        self.space.space.bare = True  # what penalties add is in the gradients
+        run.phases = 0
+        optimizer_phases(run, run.plan, &network.optimizer, True)  # the gradients are those of one block
         try:
             self.go(network, state, False)
         finally:

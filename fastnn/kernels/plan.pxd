@@ -45,6 +45,13 @@ cdef enum PhaseKind:
     PHASE_POLYNOMIAL      # a polynomial of these,
     PHASE_PRODUCT         # and the direction times that
     PHASE_STEPS           # each thread: the step of its tiles
+    # Where penalties and constraints look at whole variables:
+    PHASE_DIRECTED        # each thread: lines of weights divided by their norms (angles.pyx),
+    PHASE_ANGLES          # the slopes of penalties on the angles between them
+    PHASE_OWN_PENALTIES   # one thread: somebody's own Python
+    PHASE_NORMS           # each thread: norms of weights that are constrained
+    PHASE_OWN_CONSTRAINTS  # one thread: somebody's own Python
+    PHASE_REFRESH         # each thread: copies of its tiles' weights where a phase after the optimizer changed them
 
 # A matrix of activations or deltas in the workspace: element (r, j) at offset + r * row + j * step.
 # Row-major (step 1) behind a wide layer: column `units` holds 1, which multiplies the bias, the rest of the row 0.
@@ -104,6 +111,7 @@ cdef enum OpKind:
     OP_SPLIT              # the input of a residual block, as it is,
     OP_ADD                # which is added to the block's output
     OP_OWN                # an activation of the user's own, in Python (own.pyx)
+    OP_PENALTY            # rows as they are, whose elements add to the loss: [0] |x| + [1] x^2
 
 cdef enum:
     OP_PARAMETERS = 4
@@ -166,6 +174,13 @@ cdef struct Reduced:
     Py_ssize_t weights        # copies of the weights: (pairs of inputs x panel) of each panel, and
     Py_ssize_t transposed     # (pairs of units x panel) of each panel of inputs; -1 in the first layer
 
+# What is done to an array of weights after each step of the optimizer.
+cdef enum ConstraintKind:
+    CONSTRAINT_NONE
+    CONSTRAINT_LIMITS         # elements are kept between two numbers
+    CONSTRAINT_NORMS          # norms of columns, of rows or of the whole are moved between two numbers
+    CONSTRAINT_OWN            # somebody's own Python function
+
 # One array of weights, in the order of `Network.weights`, and what is asked of its training.
 cdef struct Variable:
     Py_ssize_t layer          # -1: of an operation
@@ -177,6 +192,16 @@ cdef struct Variable:
     bint decays               # weight decay acts on it
     bint orthogonal           # an optimizer of orthogonal directions does not take another step for it
     Py_ssize_t matrix         # then: place among the matrices of a workspace
+    double penalty[2]         # of the loss: [0] times the sum of absolute values, [1] times that of squares,
+    double angles             # this times the mean of |cos| over all pairs of rows, or
+    int angles_axis           # 0: of columns; 1: of rows
+    Py_ssize_t angles_at      # what that takes, in elements from `Space.angles`
+    bint own_penalty          # and what somebody's own Python says
+    ConstraintKind constraint
+    double least
+    double most
+    double rate               # share of the way that norms are moved
+    int axis                  # of norms: 0 along columns, 1 along rows, -1 of all elements
     # A sum over it is made of `parts` partial sums, by its shape alone: of each column in blocks of TILE_BLOCK rows (of a narrow kernel, of
     # each row), in order. They lie one behind the other, from place `sums` of a set on.
     Py_ssize_t sums
@@ -188,6 +213,10 @@ cdef struct Tile:
     Py_ssize_t variable       # whose elements lie at places [0, split) of each run; those from there on are the next one's
     Py_ssize_t split
     bint plain                # nothing is asked of either but a step of the optimizer
+    bint penalised            # penalties of one of them add to its gradients, and
+    bint sloped               # slopes that a phase before computed
+    bint limited
+    bint unfinished           # a later phase changes its weights
     Py_ssize_t layer          # -1: of an operation
     Py_ssize_t op
     Py_ssize_t panel          # of an operation's vector: which
@@ -230,6 +259,13 @@ cdef struct Plan:
     Py_ssize_t tiles
     Tile *tile
     bint plain                # nothing is asked of any variable but to be trained
+    bint penalised            # somewhere elements, or
+    bint sloped               # whole variables,
+    Py_ssize_t angles         # elements that penalties of angles take, of those
+    bint own_penalties
+    bint normed               # norms of some are constrained
+    bint own_constraints
+    bint activity             # penalties of outputs are added to the rows' losses
     Py_ssize_t sums           # elements of one set of partial sums over variables
     Py_ssize_t matrices       # elements of what orthogonal directions are made in
     Py_ssize_t parameters     # elements of one parameter buffer (weights, or one optimizer slot)
@@ -353,6 +389,11 @@ cdef struct Space:
     Py_ssize_t totals         # for each thread, `totals_size`: SUM_SETS numbers in double for each variable
     Py_ssize_t totals_size
     Py_ssize_t matrices
+    Py_ssize_t penalties      # sums of elements' penalties: one set of partial sums
+    Py_ssize_t slopes         # of penalties that look at whole variables, laid out as the parameters
+    Py_ssize_t angles
+    Py_ssize_t activity       # a column: penalties of the rows' outputs
+    bint bare                 # gradients are not those of the loss: penalties of weights stay out
     Py_ssize_t transposed
     Py_ssize_t entry          # from there on: copies for layers that have none, where gradients go through them to the rows
     Py_ssize_t size
@@ -464,6 +505,14 @@ cdef inline Py_ssize_t round_up(Py_ssize_t n, Py_ssize_t multiple) noexcept nogi
 cdef inline bint is_narrow(Py_ssize_t inputs, Py_ssize_t units) noexcept nogil:
     # decides the order of sums, so it may depend on the layer's shape only
     return units < 16 and inputs >= 4 * units
+
+# Sum of 16 lanes in a fixed order.
+cdef inline double tree_sum(const double *lanes) noexcept nogil:
+    cdef double s[8]
+    cdef int i
+    for i in range(8):
+        s[i] = lanes[i] + lanes[i + 8]
+    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
 
 # Share `index` of `shares` of n things, in groups of `group`.
 cdef inline Py_ssize_t share(Py_ssize_t n, Py_ssize_t index, Py_ssize_t shares, Py_ssize_t group) noexcept nogil:

@@ -15,6 +15,7 @@ from fastnn.kernels.plan cimport (
     OP_NOISE,
     OP_OWN,
     OP_PARAMETERS,
+    OP_PENALTY,
     OP_PRELU,
     OP_SCALE,
     OP_SPLIT,
@@ -50,6 +51,7 @@ OPERATIONS = {
     "split": (OP_SPLIT, 0, 0),
     "add": (OP_ADD, 0, 0),
     "own": (OP_OWN, 0, 0),
+    "penalty": (OP_PENALTY, 0, 0),
 }
 
 
@@ -113,7 +115,7 @@ cdef Arena make_plan(Plan *plan, input_dim, layers):
         tiles += panel_count(below + COLUMN_ALIGN, plan.kernels) + panel_count(entry[0], plan.kernels) * ((below + 1) // TILE_BLOCK + 2)
         below = entry[0]
     tiles += 2 * plan.ops
-    plan.variables = 2 * plan.layers + OP_VECTORS * plan.ops  # at most
+    plan.variables = 2 * plan.layers + OP_VECTORS * plan.ops + 1  # at most, and one for tiles without a second
     tables = Arena(plan.layers * sizeof(Layer) + plan.ops * (sizeof(Op) + sizeof(Layer) + 2 * widest * sizeof(double))
                    + plan.nodes * sizeof(Node) + plan.variables * sizeof(Variable) + tiles * sizeof(Tile) + panels * sizeof(Panel))
     # dense layers first, then how operations look from outside
@@ -229,6 +231,9 @@ cdef int add_operation(Plan *plan, Op *op, tuple entry, Py_ssize_t node, list sp
         numbers = settings[0] if settings else ()
         for j in range(min(<Py_ssize_t>OP_PARAMETERS, <Py_ssize_t>len(numbers))):
             op.parameters[j] = numbers[j]
+        if op.kind == OP_PENALTY:  # the first one stores what the others add to
+            op.parameters[2] = plan.activity
+            plan.activity = True
         for j, used in enumerate(settings[1] if len(settings) > 1 else ()):
             op.used[j] = used
     return 0

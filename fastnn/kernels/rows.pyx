@@ -42,6 +42,7 @@ cdef int rows_pass(const Plan *plan, const Space *space, const Objective *object
     cdef Draw draw
     draw.train = train and not source.still
     draw.keep = train
+    draw.scale = scale
     draw.key = source.key
     draw.epoch = source.epoch
     while done < rows:
@@ -173,6 +174,8 @@ cdef void output_pass(const Plan *plan, const Space *space, const Objective *obj
     else:
         k.loss[objective.loss.index](n, last.units, out, ld, y, ld, work + space.weight + begin if weighted else NULL, scale,
                                      delta if train else NULL, ld, value, objective.loss.p)
+    if plan.activity:
+        k.accumulate(n, work + space.activity + begin, value)
     if objective.metrics > 0:
         measure_rows(plan, space, objective, work, weighted, begin, n, value_at)
     if train and not objective.apart:

@@ -10,6 +10,8 @@ from libc.string cimport memcpy, memset
 from fastnn.kernels.csrc cimport FNN_FEW_ROWS, FNN_ORDERS, fnn_flag_get, fnn_jobs_reset, fnn_share, fnn_share_set
 from fastnn.kernels.metrics cimport fold_rows
 from fastnn.kernels.optimizers cimport next_move
+from fastnn.kernels.own_weights cimport call_own
+from fastnn.kernels.penalties cimport has_penalties, penalty_now, penalty_of
 from fastnn.kernels.plan cimport COLUMN_ALIGN, PHASE_ROWS, PHASE_SUMS_TILES, PHASE_TILES, Source, share
 from fastnn.kernels.runtime cimport clock
 from fastnn.kernels.scores cimport finish_all
@@ -149,8 +151,17 @@ cdef void account(Run *run) noexcept nogil:
     run.work_done += run.next.rows if run.validating else 3 * run.next.rows
     if run.validating:
         if run.position == run.validation.rows:
+            if has_penalties(run.plan):
+                run.state[0] += penalty_now(run.plan, run.space, run.work, run.parameters) * <double>run.validation.rows
+            if run.own_penalties != NULL:
+                call_own(run, run.own_penalties, 0)
+                run.state[0] += run.own_penalty * <double>run.validation.rows
             end_epoch(run)
         return
+    if has_penalties(run.plan):
+        run.state[0] += penalty_of(run.plan, run.space, run.work) * <double>run.next.rows
+    if run.own_penalties != NULL:
+        run.state[0] += run.own_penalty * <double>run.next.rows
     run.iterations += run.next.batches
     run.step += run.next.batches
     run.seen += run.next.rows
@@ -242,7 +253,7 @@ cdef int decide(Run *run) noexcept nogil:
         run.pending = False
         account(run)
         if run.status != STATUS_RUNNING or run.epoch >= run.epochs_wanted or run.iterations >= run.iterations_wanted \
-                or starved(run) or out_of_time(run):
+                or starved(run) or fnn_flag_get(&run.barrier) or out_of_time(run):
             run.next.action = ACTION_RETURN
             return 0
     elif run.status != STATUS_RUNNING or run.epoch >= run.epochs_wanted or starved(run):

@@ -16,6 +16,7 @@ from fastnn.kernels.plan cimport (
     SUM_LANES,
     Metric,
     Objective,
+    tree_sum,
 )
 from fastnn.kernels.rates cimport logarithm
 
@@ -51,15 +52,6 @@ cdef struct Confusion:
     double fp
     double tn
     double fn
-
-
-cdef double tree_sum(const double *lanes) noexcept nogil:
-    """Sum of 16 lanes in a fixed order."""
-    cdef double s[8]
-    cdef int i
-    for i in range(8):
-        s[i] = lanes[i] + lanes[i + 8]
-    return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]))
 
 
 cdef inline double ratio(double a, double b) noexcept nogil:

@@ -8,6 +8,7 @@ from libc.string cimport memcpy
 from fastnn.kernels.csrc cimport FNN_HYPER_DECAY, FNN_HYPER_MAX, FNN_SLOTS_MAX
 from fastnn.kernels.dense cimport narrow_gradient, refresh_transposed, wide_gradient
 from fastnn.kernels.operations cimport operation_gradient
+from fastnn.kernels.penalties cimport limit_tile, penalize_tile
 from fastnn.kernels.pieces cimport AVERAGE, GATHER, ROOM, STEP, tile_stages
 from fastnn.kernels.plan cimport SUM_ROWS, Layer, Move, Optimizer, Plan, Space, Tile, Variable
 from fastnn.kernels.reduced cimport reduced_gradient, reduced_refresh
@@ -140,12 +141,32 @@ cdef void tiles_pass(const Plan *plan, const Space *space, const Optimizer *opti
     for i in range(first, last):
         tile = &plan.tile[i]
         batch_gradient(plan, space, tile, work, rows, blocks, gradient, tile.length)
+        if (tile.penalised or tile.sloped) and not space.bare:
+            penalize_tile(plan, space, tile, work, parameters, gradient, tile.length)
         if optimizer.by_variable:
             tile_stages(GATHER | STEP | AVERAGE if move.update else GATHER | AVERAGE, plan, optimizer, move, NULL, tile, gradient,
                         tile.length, parameters, h, gradient, gradient + space.scratch_size - ROOM)
         else:
             step_tile(plan, tile, optimizer, gradient, parameters, h)
-        refresh_tile(plan, tile, work, parameters, transposed, gradient)
+        finish_tile(plan, tile, work, parameters, transposed, gradient)
+
+
+cdef void finish_tile(const Plan *plan, const Tile *tile, real *work, real *parameters, real *transposed, real *scratch) noexcept nogil:
+    """What comes after a step of one tile: limits of its weights, and what is kept of them besides, unless a later phase changes them."""
+    if tile.limited:
+        limit_tile(plan, tile, parameters)
+    if not tile.unfinished:
+        refresh_tile(plan, tile, work, parameters, transposed, scratch)
+
+
+cdef void refresh_pass(const Plan *plan, const Space *space, real *work, const real *parameters, real *transposed, Py_ssize_t first,
+                       Py_ssize_t last, int thread) noexcept nogil:
+    """What is kept of the weights of tiles [first, last) besides (OUT), where a later phase changed them."""
+    cdef real *scratch = work + space.scratch + thread * space.scratch_size
+    cdef Py_ssize_t i
+    for i in range(first, last):
+        if plan.tile[i].unfinished:
+            refresh_tile(plan, &plan.tile[i], work, parameters, transposed, scratch)
 
 
 cdef void refresh_all(const Plan *plan, const real *weights, real *transposed) noexcept nogil:

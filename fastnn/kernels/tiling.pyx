@@ -3,7 +3,23 @@
 Whatever is not trained has no jobs, and where all below a node is like that, no deltas are computed below it. The jobs are cut anew
 whenever something else is asked (``Network.set_variables``); where parameters lie never changes.
 """
-from fastnn.kernels.plan cimport OP_BATCH_NORM, TILE_BLOCK, Layer, Node, Op, Panel, Plan, Tile, Variable
+from fastnn.kernels.plan cimport (
+    COLUMN_ALIGN,
+    CONSTRAINT_LIMITS,
+    CONSTRAINT_NONE,
+    CONSTRAINT_NORMS,
+    CONSTRAINT_OWN,
+    OP_BATCH_NORM,
+    TILE_BLOCK,
+    Layer,
+    Node,
+    Op,
+    Panel,
+    Plan,
+    Tile,
+    Variable,
+    round_up,
+)
 
 
 cdef void list_variables(Plan *plan) noexcept:
@@ -41,6 +57,7 @@ cdef void add_variable(Plan *plan, Py_ssize_t *n, Py_ssize_t layer, Py_ssize_t o
     v.trained = True
     v.decays = True
     v.orthogonal = layer >= 0 and vector == 0
+    v.constraint = CONSTRAINT_NONE
     v.sums = plan.sums
     if layer >= 0 and plan.layer[layer].narrow:
         v.parts = rows
@@ -49,9 +66,43 @@ cdef void add_variable(Plan *plan, Py_ssize_t *n, Py_ssize_t layer, Py_ssize_t o
     plan.sums += v.parts
 
 
+cdef inline bint penalised(const Variable *v) noexcept:
+    return v.trained and (v.penalty[0] != 0 or v.penalty[1] != 0)
+
+
+cdef inline bint sloped(const Variable *v) noexcept:
+    return v.trained and (v.angles != 0 or v.own_penalty)
+
+
+cdef inline bint constrained(const Variable *v, int kind) noexcept:
+    return v.trained and v.constraint == kind
+
+
 cdef bint asks(const Variable *v) noexcept:
     # whether a step of the optimizer is not all there is to it
-    return not (v.trained and v.decays)
+    return not (v.trained and v.decays) or penalised(v) or sloped(v) or v.constraint != CONSTRAINT_NONE
+
+
+cdef void ask_plan(Plan *plan) noexcept:
+    # what is asked of any variable
+    cdef Py_ssize_t i, lines, length
+    cdef Variable *v
+    plan.plain = True
+    plan.penalised = plan.sloped = plan.own_penalties = plan.normed = plan.own_constraints = False
+    plan.angles = 0
+    for i in range(plan.variables):
+        v = &plan.variable[i]
+        plan.plain = plan.plain and not asks(v)
+        plan.penalised = plan.penalised or penalised(v)
+        plan.sloped = plan.sloped or sloped(v)
+        plan.own_penalties = plan.own_penalties or (v.trained and v.own_penalty)
+        plan.normed = plan.normed or constrained(v, CONSTRAINT_NORMS)
+        plan.own_constraints = plan.own_constraints or constrained(v, CONSTRAINT_OWN)
+        if v.trained and v.angles != 0:
+            lines = v.columns if v.angles_axis == 0 else v.rows
+            length = v.rows if v.angles_axis == 0 else v.columns
+            v.angles_at = plan.angles
+            plan.angles += lines * round_up(length, COLUMN_ALIGN) + 2 * round_up(lines, COLUMN_ALIGN)
 
 
 cdef void cut_tiles(Plan *plan) noexcept:
@@ -61,11 +112,9 @@ cdef void cut_tiles(Plan *plan) noexcept:
     cdef Node *node
     plan.tiles = 0
     plan.coupled = 0
-    plan.plain = True
     plan.lowest = plan.nodes
     plan.training_operations = 0
-    for i in range(plan.variables):
-        plan.plain = plan.plain and not asks(&plan.variable[i])
+    ask_plan(plan)
     for i in range(plan.nodes):
         node = &plan.node[i]
         if node.op == NULL:
@@ -85,11 +134,22 @@ cdef void cut_tiles(Plan *plan) noexcept:
 
 cdef Tile *add_tile(Plan *plan, Py_ssize_t variable, Py_ssize_t split, Py_ssize_t length) noexcept:
     cdef Tile *tile = &plan.tile[plan.tiles]
+    cdef const Variable *v
+    cdef int part
     plan.tiles += 1
     tile.variable = variable
     tile.split = split
     tile.length = length
-    tile.plain = not (split > 0 and asks(&plan.variable[variable])) and not (split < length and asks(&plan.variable[variable + 1]))
+    tile.plain = True
+    tile.penalised = tile.sloped = tile.limited = tile.unfinished = False
+    for part in range(2):
+        if (split > 0) if part == 0 else (split < length):
+            v = &plan.variable[variable + part]
+            tile.plain = tile.plain and not asks(v)
+            tile.penalised = tile.penalised or penalised(v)
+            tile.sloped = tile.sloped or sloped(v)
+            tile.limited = tile.limited or constrained(v, CONSTRAINT_LIMITS)
+            tile.unfinished = tile.unfinished or constrained(v, CONSTRAINT_NORMS) or constrained(v, CONSTRAINT_OWN)
     return tile
 
 
@@ -104,6 +164,8 @@ cdef bint add_tiles(Plan *plan, const Node *node) noexcept:
         panel = &layer.panel[p]
         if layer.narrow:
             # the bias is the lane behind the inputs, on the same run; what follows it is no weight
+            if panel.start >= layer.inputs + layer.bias:
+                break
             split = min(max(layer.inputs - panel.start, <Py_ssize_t>0), panel.width) if layer.bias else panel.width
             if not (kernel and split > 0) and not (bias and split < panel.width):
                 continue

@@ -14,6 +14,7 @@ from fastnn.kernels.kept cimport results_so_far, step_outputs
 from fastnn.kernels.layout cimport Layout, lay_out
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.network cimport Network, State
+from fastnn.kernels.own_weights cimport own_calls
 from fastnn.kernels.pace cimport Pace, choose, record, slice_seconds, start_pace
 from fastnn.kernels.plan cimport Source
 from fastnn.kernels.rates cimport Rates
@@ -105,6 +106,7 @@ cdef class Training:
     cdef double publishing     # seconds that it took last
     cdef object arrays
     cdef Rates rates           # the schedule of learning rates that the run reads
+    cdef object own            # the calls of Python in a step
     cdef Arena order
     cdef Arena best_parameters
     cdef int[::1] bad
@@ -160,6 +162,7 @@ cdef class Training:
             run.drawn = -1
             run.order = <int64_t *>self.order.base
             run.train.order = run.order
+        self.own = own_calls(network, run)
         run.objective = &network.objective
         run.state = &self.state_array[0]
         run.training_results = run.state + network.objective.state

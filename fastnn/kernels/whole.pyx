@@ -10,6 +10,7 @@ from libc.string cimport memset
 from fastnn.kernels.csrc cimport FNN_STEP_ELEMENTS, FNN_STEP_FACTORED, FNN_STEP_ORTHOGONAL, FNN_STEP_TRUST
 from fastnn.kernels.factored cimport factored_tile, factors_share, row_means
 from fastnn.kernels.orthogonal cimport orthogonal_put, orthogonal_share, orthogonal_take
+from fastnn.kernels.penalties cimport penalize_tile
 from fastnn.kernels.pieces cimport AVERAGE, DIRECT, GATHER, MOVE, ROOM, SHORTEN, STEP, add_squares, tile_stages
 from fastnn.kernels.plan cimport (
     ENDING_NONE,
@@ -32,10 +33,10 @@ from fastnn.kernels.plan cimport (
     Space,
     Stretch,
     Tile,
+    tree_sum,
 )
 from fastnn.kernels.runtime cimport real
-from fastnn.kernels.scores cimport tree_sum
-from fastnn.kernels.tiles cimport batch_gradient, refresh_tile
+from fastnn.kernels.tiles cimport batch_gradient, finish_tile
 
 cdef enum:  # sets of sums: of the squares of
     GRADIENTS
@@ -191,11 +192,13 @@ cdef void whole_pass(PhaseKind kind, const Plan *plan, const Space *space, const
         g = gradients + tile.place
         if kind == PHASE_GRADIENTS or kind == PHASE_SUMS_GRADIENTS:
             batch_gradient(plan, space, tile, work, rows, blocks, g, tile.stride)
+            if (tile.penalised or tile.sloped) and not space.bare:
+                penalize_tile(plan, space, tile, work, parameters, g, tile.stride)
             if optimizer.accumulated > 0:
                 tile_stages(GATHER if move.update else GATHER | AVERAGE, plan, optimizer, move, NULL, tile, g, tile.stride, parameters, h,
                             scratch, room)
-                if not move.update and move.overwrite:
-                    refresh_tile(plan, tile, work, parameters, transposed, scratch)
+                if not move.update and (move.overwrite or tile.limited):
+                    finish_tile(plan, tile, work, parameters, transposed, scratch)
             if shorten and move.update:
                 add_squares(plan, tile, gradients, sums_of(space, plan, work, GRADIENTS))
         elif kind == PHASE_DIRECTIONS:
@@ -217,4 +220,4 @@ cdef void whole_pass(PhaseKind kind, const Plan *plan, const Space *space, const
             else:
                 tile_stages(MOVE | AVERAGE, plan, optimizer, move, totals_of(space, plan, work, thread, DIRECTIONS), tile, g, tile.stride,
                             parameters, h, scratch, room)
-            refresh_tile(plan, tile, work, parameters, transposed, scratch)
+            finish_tile(plan, tile, work, parameters, transposed, scratch)

@@ -17,4 +17,5 @@ cdef class Workspace:
     cdef Py_ssize_t lay_out_operation(self, Op *op, Layer *layer, Matrix x, Py_ssize_t at, bint train) noexcept
     cdef Py_ssize_t lay_out_output(self, Py_ssize_t at) noexcept
     cdef Py_ssize_t lay_out_sums(self, Py_ssize_t at) noexcept
+    cdef Py_ssize_t lay_out_penalties(self, Py_ssize_t at) noexcept
     cdef set_ones(self, Matrix m, Py_ssize_t column)

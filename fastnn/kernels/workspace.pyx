@@ -9,6 +9,7 @@ from fastnn.kernels.plan cimport (
     COLUMN_ALIGN,
     OP_BATCH_NORM,
     OP_LAYER_NORM,
+    OP_PENALTY,
     OP_PRELU,
     OP_SPLIT,
     SUM_SETS,
@@ -141,6 +142,7 @@ cdef class Workspace:
             at = self.lay_out_sums(at)
             self.space.matrices = at
             at += self.plan.matrices if optimizer.step == FNN_STEP_ORTHOGONAL else 0
+        at = self.lay_out_penalties(at)
         if self.plan.reduced != NULL:
             at = lay_out_reduced(&self.plan, capacity, at)
         self.space.transposed = at
@@ -177,7 +179,7 @@ cdef class Workspace:
             op.x = [at, ld, 1]
             at += size
         layer.a = op.x
-        if op.kind != OP_SPLIT:
+        if op.kind != OP_SPLIT and op.kind != OP_PENALTY:
             layer.a = [at, ld, 1]
             at += size
         layer.z = layer.a
@@ -219,6 +221,17 @@ cdef class Workspace:
         self.space.totals = at
         self.space.totals_size = round_up(SUM_SETS * self.plan.variables * 8 // <Py_ssize_t>self.plan.kernels.itemsize, COLUMN_ALIGN)
         return at + self.threads * self.space.totals_size
+
+    cdef Py_ssize_t lay_out_penalties(self, Py_ssize_t at) noexcept:
+        # what penalties of weights and outputs take; returns the place behind
+        self.space.penalties = at
+        at = round_up(at + (self.plan.sums if self.plan.penalised else 0), COLUMN_ALIGN)
+        self.space.angles = at
+        at += self.plan.angles
+        self.space.slopes = at
+        at += self.plan.parameters if self.plan.sloped else 0
+        self.space.activity = at
+        return at + (self.space.capacity if self.plan.activity else 0)
 
     cdef set_ones(self, Matrix m, Py_ssize_t column):
         # what multiplies the bias; never written again

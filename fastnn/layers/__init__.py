@@ -13,11 +13,13 @@ from fastnn.layers.normalization import (
     Rescaling,
     RMSNormalization,
 )
+from fastnn.layers.regularization import ActivityRegularization
 from fastnn.layers.structure import Flatten, Residual
 from fastnn.registry import Registry, serialize as _serialize
 
 _CLASSES = (
     Activation,
+    ActivityRegularization,
     AlphaDropout,
     BatchNormalization,
     Dense,
@@ -40,6 +42,7 @@ _CLASSES = (
 __all__ = [
     "ELU",
     "Activation",
+    "ActivityRegularization",
     "AlphaDropout",
     "BatchNormalization",
     "Dense",
@@ -67,7 +70,7 @@ LAYERS = Registry(
     "layer",
     "keras.layers",
     {c.__name__: c for c in _CLASSES},
-    later="""activityregularization add average concatenate embedding groupnormalization
+    later="""add average concatenate embedding groupnormalization
     identity lambda multiply permute repeatvector reshape subtract
     unitnormalization""",
 )

@@ -163,7 +163,9 @@ class PReLU(Layer):
     Parameters
     ----------
     alpha_initializer : str, Initializer or array
-    alpha_regularizer, alpha_constraint, shared_axes : None
+    alpha_regularizer : str or Regularizer, optional
+    alpha_constraint : str, Constraint or function, optional
+    shared_axes : None
         Not supported.
     **kwargs
         As for `Activation`.
@@ -190,8 +192,8 @@ class PReLU(Layer):
             raise NotImplementedError(
                 f"PReLU: shared_axes={shared_axes!r} is not supported; there is one alpha for each column."
             )
-        regularizers.get(alpha_regularizer, "PReLU: alpha_regularizer")
-        constraints.get(alpha_constraint, "PReLU: alpha_constraint")
+        self.alpha_regularizer = regularizers.get(alpha_regularizer, "PReLU: alpha_regularizer")
+        self.alpha_constraint = constraints.get(alpha_constraint, "PReLU: alpha_constraint")
         self.alpha_initializer = initializers.get(alpha_initializer, "PReLU: alpha_initializer")
         self.alpha: Variable | None = None
 
@@ -199,7 +201,14 @@ class PReLU(Layer):
         self.require_columns(input_shape)
 
     def build(self, input_shape):
-        self.alpha = self.add_weight((input_shape[-1],), self.alpha_initializer, "alpha", self._trainable)
+        self.alpha = self.add_weight(
+            (input_shape[-1],),
+            self.alpha_initializer,
+            "alpha",
+            self._trainable,
+            self.alpha_regularizer,
+            self.alpha_constraint,
+        )
 
     def plan(self):
         return [("prelu",)]
@@ -212,7 +221,7 @@ class PReLU(Layer):
         return {
             **super().get_config(),
             "alpha_initializer": initializers.serialize(self.alpha_initializer),
-            "alpha_regularizer": None,
-            "alpha_constraint": None,
+            "alpha_regularizer": regularizers.serialize(self.alpha_regularizer),
+            "alpha_constraint": constraints.serialize(self.alpha_constraint),
             "shared_axes": None,
         }

@@ -101,10 +101,12 @@ class Dense(Layer):
         By default linear; see `fastnn.activations`.
     use_bias : bool
     kernel_initializer, bias_initializer : str, Initializer or array
-    kernel_regularizer, bias_regularizer, activity_regularizer, kernel_constraint, bias_constraint, lora_rank,
-    lora_alpha, \
-quantization_config : None
-        Keras's; not supported yet, so only None passes.
+    kernel_regularizer, bias_regularizer, activity_regularizer : str or Regularizer, optional
+        See `fastnn.regularizers`; of the weights, and of the outputs.
+    kernel_constraint, bias_constraint : str, Constraint or function, optional
+        See `fastnn.constraints`.
+    lora_rank, lora_alpha, quantization_config : None
+        Keras's; not supported.
     **kwargs
         ``name``, ``dtype``, ``trainable``, and on a model's first layer ``input_dim`` or ``input_shape``.
 
@@ -147,30 +149,39 @@ quantization_config : None
         activation = activations.for_layer(activation, "Dense: activation")
         kernel_initializer = initializers.get(kernel_initializer, "Dense: kernel_initializer")
         bias_initializer = initializers.get(bias_initializer, "Dense: bias_initializer")
-        for name, value in (
-            ("kernel_regularizer", kernel_regularizer),
-            ("bias_regularizer", bias_regularizer),
-        ):
-            regularizers.get(value, f"Dense: {name}")
-        for name, value in (("kernel_constraint", kernel_constraint), ("bias_constraint", bias_constraint)):
-            constraints.get(value, f"Dense: {name}")
+        kernel_regularizer = regularizers.get(kernel_regularizer, "Dense: kernel_regularizer")
+        bias_regularizer = regularizers.get(bias_regularizer, "Dense: bias_regularizer")
+        kernel_constraint = constraints.get(kernel_constraint, "Dense: kernel_constraint")
+        bias_constraint = constraints.get(bias_constraint, "Dense: bias_constraint")
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.units = int(units)
         self.activation = activation
         self.use_bias = bool(use_bias)
         self.kernel_initializer = kernel_initializer
         self.bias_initializer = bias_initializer
-        self.kernel_regularizer = self.bias_regularizer = None
-        self.kernel_constraint = self.bias_constraint = None
+        self.kernel_regularizer, self.bias_regularizer = kernel_regularizer, bias_regularizer
+        self.kernel_constraint, self.bias_constraint = kernel_constraint, bias_constraint
         self._kernel: Variable | None = None
         self.bias: Variable | None = None
 
     def build(self, input_shape):
         self._kernel = self.add_weight(
-            (input_shape[-1], self.units), self.kernel_initializer, "kernel", self._trainable
+            (input_shape[-1], self.units),
+            self.kernel_initializer,
+            "kernel",
+            self._trainable,
+            self.kernel_regularizer,
+            self.kernel_constraint,
         )
         if self.use_bias:
-            self.bias = self.add_weight((self.units,), self.bias_initializer, "bias", self._trainable)
+            self.bias = self.add_weight(
+                (self.units,),
+                self.bias_initializer,
+                "bias",
+                self._trainable,
+                self.bias_regularizer,
+                self.bias_constraint,
+            )
 
     @property
     def kernel(self) -> Variable:
@@ -214,9 +225,9 @@ quantization_config : None
             "use_bias": self.use_bias,
             "kernel_initializer": initializers.serialize(self.kernel_initializer),
             "bias_initializer": initializers.serialize(self.bias_initializer),
-            "kernel_regularizer": None,
-            "bias_regularizer": None,
-            "kernel_constraint": None,
-            "bias_constraint": None,
+            "kernel_regularizer": regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": regularizers.serialize(self.bias_regularizer),
+            "kernel_constraint": constraints.serialize(self.kernel_constraint),
+            "bias_constraint": constraints.serialize(self.bias_constraint),
             "quantization_config": None,
         }

@@ -36,8 +36,8 @@ class Layer(Configured):
 
     Parameters
     ----------
-    activity_regularizer : None
-        Not supported yet.
+    activity_regularizer : str or Regularizer, optional
+        Of the outputs, `L1`, `L2` or `L1L2`: the loss of a batch gets their penalty divided by its rows.
     trainable : bool
     dtype : {"float32", "float64"}, optional
         By default ``config.floatx()``. All layers of a model have the same.
@@ -52,7 +52,7 @@ class Layer(Configured):
     def __init__(
         self,
         *,
-        activity_regularizer: None = None,
+        activity_regularizer: Any = None,
         trainable: bool = True,
         dtype: Any = None,
         autocast: bool = True,
@@ -66,14 +66,14 @@ class Layer(Configured):
             raise TypeError(f"{kind} takes no argument {', '.join(map(repr, kwargs))}.")
         if columns is not None:
             shape = (columns,)
-        regularizers.get(activity_regularizer, "activity_regularizer")
         if not isinstance(trainable, bool | np.bool_):
             raise TypeError(f"{kind}: trainable must be True or False, got {trainable!r}.")
         self.input_shape_argument = None if shape is None else standard_shape(shape, f"{kind}: input_shape")
         self._dtype = standard_dtype(dtype)
         self.name = automatic(kind) if name is None else check(name, kind)
         self.autocast = bool(autocast)
-        self.activity_regularizer = None
+        self.activity_regularizer = regularizers.get(activity_regularizer, f"{kind}: activity_regularizer")
+        regularizers.of_outputs(self.activity_regularizer, f"{kind}: activity_regularizer")
         self.built = False
         self.path: str | None = None
         self._input_shape: Shape | None = None
@@ -114,6 +114,11 @@ class Layer(Configured):
             "fastnn.layers, or write the training loop with fastnn.kernels."
         )
 
+    def operations(self) -> list[tuple]:
+        """Return `plan`, and what the layer's `activity_regularizer` adds to it."""
+        found = regularizers.of_outputs(self.activity_regularizer, f"{self.name}: activity_regularizer")
+        return self.plan() if found is None else [*self.plan(), ("penalty", found)]
+
     def call(self, x: np.ndarray) -> np.ndarray:
         """Return the layer's output for rows ``x``."""
         raise NotImplementedError
@@ -149,16 +154,18 @@ class Layer(Configured):
         constraint: Any = None,
     ) -> Variable:
         """Create a Variable of this layer."""
-        regularizers.get(regularizer, f"{name}_regularizer")
-        constraints.get(constraint, f"{name}_constraint")
+        regularizer = regularizers.get(regularizer, f"{name}_regularizer")
+        constraint = constraints.get(constraint, f"{name}_constraint")
         path = f"{self.path or self.name}/{name}"
+        constraints.require_axis(constraint, len(shape), path)
+        regularizers.require_kernel(regularizer, shape, path)
         initializer = initializers.get(initializer, f"{name}_initializer")
         value = np.array(initializer(shape, dtype=self.dtype), dtype=self.dtype, order="C")
         if value.shape != tuple(shape):
             raise ValueError(
                 f"{path}: the initializer returned shape {value.shape}, but {tuple(shape)} was asked for."
             )
-        variable = Variable(value, name, path, trainable)
+        variable = Variable(value, name, path, trainable, regularizer, constraint)
         self._weights.append(variable)
         return variable
 
@@ -216,7 +223,20 @@ class Layer(Configured):
             Whether the model and the layers around this one are trained.
         """
         trained = {id(v) for v in self.trainable_weights} if trainable else set()
-        return [{"trained": id(v) in trained} for v in self.weights]
+        return [
+            {
+                "trained": id(v) in trained,
+                **regularizers.asked(v.regularizer),
+                **constraints.asked(v.constraint),
+            }
+            for v in self.weights
+        ]
+
+    @property
+    def losses(self) -> list[float]:
+        """The penalties of the weights that are trained."""
+        weights = self.trainable_weights
+        return [v.regularizer(v.value) for v in weights if v.regularizer is not None]
 
     def get_weights(self) -> list[np.ndarray]:
         """Return copies of the weights, in the order of ``weights``."""
@@ -276,7 +296,10 @@ class Layer(Configured):
         return self.dtype
 
     def get_config(self) -> dict[str, Any]:
-        return {"name": self.name, "trainable": self._trainable, "dtype": dtype_config(self.dtype)}
+        config = {"name": self.name, "trainable": self._trainable, "dtype": dtype_config(self.dtype)}
+        if self.activity_regularizer is not None:
+            config["activity_regularizer"] = regularizers.serialize(self.activity_regularizer)
+        return config
 
     def get_build_config(self) -> dict[str, Any] | None:
         return None if self._input_shape is None else {"input_shape": self._input_shape}

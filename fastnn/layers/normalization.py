@@ -21,6 +21,12 @@ def require_epsilon(epsilon: float, kind: str) -> None:
         raise ValueError(f"{kind}: epsilon must be at least 0, got {epsilon!r}.")
 
 
+def _module_of(setting: str) -> Any:
+    """Return the module that knows what a setting such as ``"gamma_initializer"`` can be."""
+    modules = {"regularizer": regularizers, "constraint": constraints, "initializer": initializers}
+    return modules[setting.rpartition("_")[2]]
+
+
 class Standardized(Layer):
     """What layer and batch normalisation share: a trained scale and offset for each column.
 
@@ -38,8 +44,8 @@ class Standardized(Layer):
         require_last_axis(axis, kind)
         require_epsilon(epsilon, kind)
         for name, value in settings.items():
-            part = {"regularizer": regularizers, "constraint": constraints, "initializer": initializers}
-            settings[name] = part[name.rpartition("_")[2]].get(value, f"{kind}: {name}")
+            settings[name] = _module_of(name).get(value, f"{kind}: {name}")
+            setattr(self, name, settings[name])
         self.axis = axis
         self.epsilon = float(epsilon)
         self.center, self.scale = bool(center), bool(scale)
@@ -51,11 +57,18 @@ class Standardized(Layer):
         self.require_columns(input_shape)
 
     def build(self, input_shape):
-        shape = (input_shape[-1],)
-        if self.scale:
-            self.gamma = self.add_weight(shape, self._settings["gamma_initializer"], "gamma", self._trainable)
-        if self.center:
-            self.beta = self.add_weight(shape, self._settings["beta_initializer"], "beta", self._trainable)
+        self.gamma = self._vector(input_shape[-1], "gamma") if self.scale else None
+        self.beta = self._vector(input_shape[-1], "beta") if self.center else None
+
+    def _vector(self, columns: int, name: str) -> Variable:
+        return self.add_weight(
+            (columns,),
+            self._settings[f"{name}_initializer"],
+            name,
+            self._trainable,
+            self._settings[f"{name}_regularizer"],
+            self._settings[f"{name}_constraint"],
+        )
 
     def scaled(self, normal: np.ndarray, dtype: np.dtype) -> np.ndarray:
         """Return ``gamma * normal + beta``."""
@@ -70,10 +83,7 @@ class Standardized(Layer):
             "epsilon": self.epsilon,
             "center": self.center,
             "scale": self.scale,
-            **{
-                name: initializers.serialize(value) if name.endswith("initializer") else None
-                for name, value in self._settings.items()
-            },
+            **{name: _module_of(name).serialize(value) for name, value in self._settings.items()},
         }
 
 
@@ -90,8 +100,8 @@ class LayerNormalization(Standardized):
     center, scale : bool
         Whether there is a ``beta``, and a ``gamma``.
     beta_initializer, gamma_initializer : str, Initializer or array
-    beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint : None
-        Not supported yet.
+    beta_regularizer, gamma_regularizer : str or Regularizer, optional
+    beta_constraint, gamma_constraint : str, Constraint or function, optional
     rms_scaling : False
         See `RMSNormalization`.
     **kwargs
@@ -211,8 +221,8 @@ class BatchNormalization(Standardized):
         Whether there is a ``beta``, and a ``gamma``.
     beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer
         Names, initializers or arrays.
-    beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint : None
-        Not supported yet.
+    beta_regularizer, gamma_regularizer : str or Regularizer, optional
+    beta_constraint, gamma_constraint : str, Constraint or function, optional
     renorm, renorm_clipping, renorm_momentum
         Keras's batch renormalisation, which is not supported: only the defaults pass.
     synchronized : bool

@@ -91,7 +91,11 @@ class Residual(Layer):
             shape = layer.compute_output_shape(shape)
 
     def plan(self):
-        return [("split",), *(operation for layer in self.layers for operation in layer.plan()), ("add",)]
+        return [
+            ("split",),
+            *(operation for layer in self.layers for operation in layer.operations()),
+            ("add",),
+        ]
 
     def call(self, x):
         found = x

@@ -247,6 +247,17 @@ static void all(const fnn_kernels *k)
         add(d, 960 * s);
         add(c, 960 * s);
     }
+    memcpy(c, b, 2000 * s);
+    k->add_slopes(13, 37, a, 48, p, b, 50, c, 53);
+    add_columns(k, c, 13, 37, 53);
+    k->penalty_columns(13, 37, a, 48, p, c);
+    add(c, 37 * s);
+    for (int more = 0; more < 2; more++)
+        k->penalty_rows(13, 37, a, 48, p, more, c);
+    add(c, 13 * s);
+    memcpy(c, a, 2000 * s);
+    k->limit(13, 37, c, 48, -0.25, 0.5);
+    add_columns(k, c, 13, 37, 48);
     k->transpose(37, 29, a, 40, c, 38);
     add(c, 29 * 38 * s);
     k->permutation(7, 3, 37, index);

@@ -105,6 +105,27 @@ NETWORKS = {
         (5, "tanh", True),
         (1, "linear", True),
     ],
+    "penalty": [(7, "tanh", True), ("penalty", (0.1, 0.3)), (2, "linear", True)],
+    "penalty behind a narrow layer": [
+        (70, "tanh", True),
+        (3, "sigmoid", True),
+        ("penalty", (0.2, 0.0)),
+        (2, "linear", True),
+    ],
+    "penalties of the input and at the end": [
+        ("penalty", (0.1, 0.1)),
+        (20, "tanh", True),
+        ("penalty", (0.0, 0.5)),
+        (3, "tanh", True),
+        ("penalty", (0.3, 0.2)),
+    ],
+    "penalties around a batch norm": [
+        (9, "tanh", True),
+        ("penalty", (0.1, 0.2)),
+        ("batch_norm", (1e-2, 0.9)),
+        ("penalty", (0.2, 0.1)),
+        (2, "linear", True),
+    ],
     "drop": [(7, "tanh", True), ("drop", (0.4, 1 / 0.6, 0.0, 0.0)), (2, "linear", True)],
     "drop of the input": [("drop", (0.4, 1 / 0.6, 0.0, 0.0)), (6, "tanh", True), (2, "linear", True)],
     "alpha drop": [(7, "tanh", True), ("drop", (0.3, 0.8, 0.2, 0.8 * SELU + 0.2)), (2, "linear", True)],
@@ -128,8 +149,8 @@ def network(name, dtype, rng, optimizer="sgd", **hyper):
     return net
 
 
-def forward(name, weights, x):
-    """NumPy's outputs, outside training."""
+def forward(name, weights, x, penalties=None):
+    """NumPy's outputs, outside training; penalties (OUT): what they add to the rows' losses."""
     left, kept = iter(weights), []
     x = np.asarray(x, np.float64)
     tanh, linear = np.tanh, lambda z: z
@@ -162,6 +183,8 @@ def forward(name, weights, x):
             gamma, beta = (next(left) if used[0] else 1), (next(left) if used[1] else 0)
             mean, variance = next(left), next(left)
             x = (x - mean) / np.sqrt(variance + entry[1][0]) * gamma + beta
+        elif kind == "penalty" and penalties is not None:
+            penalties.append((entry[1][0] * np.abs(x) + entry[1][1] * x**2).sum(axis=1))
         elif kind == "split":
             kept.append(x)
         elif kind == "add":
@@ -182,13 +205,16 @@ def test_predictions(name, dtype, isa, rng):
     tolerance = 2e-5 if dtype == np.float32 else 1e-12
     for rows in (1, 2, 17, 131):
         x = rng.normal(size=(rows, 5)).astype(dtype)
-        want = forward(name, net.weights(), x)
+        penalties = []
+        want = forward(name, net.weights(), x, penalties)
+        added = sum(penalty.mean() for penalty in penalties)
         np.testing.assert_allclose(net.predict(x), want, rtol=tolerance, atol=tolerance)
         y = rng.normal(size=want.shape).astype(dtype)
-        np.testing.assert_allclose(net.evaluate(x, y)[0], ((want - y) ** 2).mean(), rtol=10 * tolerance)
+        loss = ((want - y) ** 2).mean() + added
+        np.testing.assert_allclose(net.evaluate(x, y)[0], loss, rtol=10 * tolerance)
         if name not in IN_TRAINING and "batch" not in name:
             logs = train(network_like(net), x, y, epochs=1, batch_size=rows).logs
-            np.testing.assert_allclose(logs[0, 0], ((want - y) ** 2).mean(), rtol=10 * tolerance)
+            np.testing.assert_allclose(logs[0, 0], loss, rtol=10 * tolerance)
 
 
 def network_like(net):

@@ -1,0 +1,6 @@
+from fastnn.kernels.plan cimport Optimizer, Plan
+from fastnn.kernels.schedule cimport Run
+
+cdef void list_phases(Run *run, const Plan *plan, const Optimizer *optimizer, bint sums, bint apart) noexcept
+cdef void penalty_phases(Run *run, const Plan *plan) noexcept
+cdef void optimizer_phases(Run *run, const Plan *plan, const Optimizer *optimizer, bint sums) noexcept
