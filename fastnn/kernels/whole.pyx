@@ -13,6 +13,7 @@ from fastnn.kernels.factored cimport factored_tile, factors_share, row_means
 from fastnn.kernels.orthogonal cimport orthogonal_put, orthogonal_share, orthogonal_take
 from fastnn.kernels.pieces cimport AVERAGE, DIRECT, GATHER, MOVE, ROOM, SHORTEN, STEP, add_squares, tile_stages
 from fastnn.kernels.plan cimport (
+    ENDING_NONE,
     PHASE_DIRECTIONS,
     PHASE_FACTORED,
     PHASE_FACTORS,
@@ -73,16 +74,16 @@ cdef int step_phases(const Optimizer *optimizer, bint sums, PhaseKind *kind, Str
     elif optimizer.step == FNN_STEP_ORTHOGONAL:
         turns = <int>optimizer.hyper[ORTHOGONAL_TURNS]
         kind[n] = PHASE_NORMALIZE
-        stretch[n] = Stretch(0, 0, 0, 0)
+        stretch[n] = Stretch(0, 0, 0, 0, ENDING_NONE)
         n += 1
         for turn in range(turns):
             kind[n] = PHASE_GRAM
             kind[n + 1] = PHASE_POLYNOMIAL
             kind[n + 2] = PHASE_PRODUCT
-            stretch[n] = stretch[n + 1] = stretch[n + 2] = Stretch(turn, 0, 0, 0)
+            stretch[n] = stretch[n + 1] = stretch[n + 2] = Stretch(turn, 0, 0, 0, ENDING_NONE)
             n += 3
     kind[n] = PHASE_STEPS
-    stretch[n] = Stretch(turns, 0, 0, 0)
+    stretch[n] = Stretch(turns, 0, 0, 0, ENDING_NONE)
     return n + 1
 
 
