@@ -4,7 +4,16 @@
 # network has two phases (rows, tiles); whatever couples rows or tiles adds phases, so the executor only ever sees this list.
 from libc.stdint cimport int64_t, uint64_t
 
-from fastnn.kernels.csrc cimport FNN_HYPER_MAX, FNN_PARAMETERS_MAX, FNN_SLOTS_MAX, FNN_TERM_PARAMETERS_MAX, fnn_bf16_kernels, fnn_kernels
+from fastnn.kernels.csrc cimport (
+    FNN_HYPER_MAX,
+    FNN_PARAMETERS_MAX,
+    FNN_SLOTS_MAX,
+    FNN_TERM_PARAMETERS_MAX,
+    fnn_bf16_kernels,
+    fnn_coefficients,
+    fnn_kernels,
+    fnn_memory,
+)
 
 cdef enum:
     MAX_COLUMNS = 16      # loss and metrics
@@ -296,19 +305,6 @@ cdef struct Space:
     Py_ssize_t entry          # from there on: copies for layers that have none, where gradients go through them to the rows
     Py_ssize_t size
 
-# A power that grows by one step at a time: a function of base and step alone, whatever was computed before.
-cdef struct Decay:
-    double base
-    int64_t step
-    double value
-
-# The product of Nadam's momenta over all steps so far: a function of beta and step alone.
-cdef struct Momenta:
-    double beta
-    int64_t step
-    double power              # 0.96 to the power of the step
-    double value
-
 cdef enum ScheduleKind:       # in the order of rates.SCHEDULES
     SCHEDULE_EXPONENTIAL
     SCHEDULE_INVERSE_TIME
@@ -333,8 +329,9 @@ cdef struct Schedule:
     double height
 
 cdef struct Optimizer:
-    int family                # place in optimizers.HYPER
-    int kind                  # line of csrc/optimizers.def
+    int family                # its line of csrc/optimizers.def
+    int kind                  # the line of its variant
+    fnn_coefficients coefficients  # of that line
     int step                  # its fnn_step
     int slots
     bint before               # gradients are clipped, or weights decay
@@ -352,9 +349,7 @@ cdef struct Optimizer:
     int64_t ema_overwrite     # every so many steps weights become their averages; 0: never
     int64_t accumulated       # batches whose gradients are added, in a slot behind the others, before a step; 0: each is a step
     double initial[FNN_SLOTS_MAX]  # what slots hold before the first step
-    double smallest           # normal number of the weights' type
-    Decay decay[2]
-    Momenta momenta
+    fnn_memory memory         # of the last step's coefficients
     Schedule schedule
 
 # What a step is beside the coefficients, where variables are treated one by one.
