@@ -190,10 +190,3 @@ const fnn_operation fnn_metric_table[FNN_METRICS] = {
 #include "metrics.def"
 };
 #undef METRIC
-
-#define OPTIMIZER(name, slots, body) {#name, slots, FNN_STEP_ELEMENTS, -1, -1, 0, {0}},
-#define DIRECTION(name, slots, step, body) {#name, slots, FNN_STEP_##step, -1, -1, 0, {0}},
-const fnn_operation fnn_optimizer_table[FNN_OPTIMIZERS] = {
-#include "optimizers.def"
-};
-#undef OPTIMIZER

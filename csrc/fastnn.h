@@ -48,9 +48,8 @@ enum fnn_metric {
 };
 
 enum fnn_optimizer {
-#define OPTIMIZER(name, slots, body) FNN_OPTIMIZER_##name,
+#define OPTIMIZER(name, slots, numbers, first, coefficients, body) FNN_OPTIMIZER_##name,
 #include "optimizers.def"
-#undef OPTIMIZER
     FNN_OPTIMIZERS
 };
 
@@ -70,8 +69,8 @@ enum fnn_step {
 /* Names and properties of the operations, in the order of the enums. */
 typedef struct fnn_operation {
     const char *name;
-    int property;   /* activation: fnn_reads; loss, metric: fnn_targets; optimizer: number of slots */
-    int rowwise;    /* works on whole rows, so its arguments are columns; optimizer: fnn_step */
+    int property;   /* activation: fnn_reads; loss, metric: fnn_targets */
+    int rowwise;    /* works on whole rows, so its arguments are columns */
     int fused_from; /* fused losses: the loss that it replaces, else -1 */
     int fused_with; /* fused losses: the activation that it absorbs, else -1 */
     int parameters; /* losses, metrics: how many; -n: n or more, behind the number of units that the last ones are for in turn (fused
@@ -82,7 +81,33 @@ extern const fnn_operation fnn_activation_table[FNN_ACTIVATIONS];
 extern const int fnn_activation_parameters[FNN_ACTIVATIONS]; /* how many each has */
 extern const fnn_operation fnn_loss_table[FNN_LOSSES];
 extern const fnn_operation fnn_metric_table[FNN_METRICS];
-extern const fnn_operation fnn_optimizer_table[FNN_OPTIMIZERS];
+
+/* What a line of optimizers.def says; the lines of an optimizer's variants follow its own. */
+typedef struct fnn_decay { /* base to the power step: a function of the two, whatever was computed before */
+    double base;
+    int64_t step;
+    double value;
+} fnn_decay;
+typedef struct fnn_memory { /* of the last step's coefficients */
+    fnn_decay decay[2];
+    double beta, power, value; /* of a product of momenta over so many steps */
+    int64_t step;
+    double smallest; /* normal number of the weights' type */
+    double (*real_power)(double, double); /* for arguments >= 0 */
+} fnn_memory;
+typedef void (*fnn_coefficients)(const double *p, double rate, int64_t t, fnn_memory *m, double *h);
+typedef struct fnn_optimizer_line {
+    const char *name;
+    int slots, step; /* fnn_step */
+    int of; /* the line of the optimizer that it is a variant of; else its own */
+    const char *numbers; /* "name=default ..."; a variant's is NULL */
+    double (*first)(const double *p);
+    fnn_coefficients coefficients;
+    int (*when)(const double *p);
+} fnn_optimizer_line;
+extern const fnn_optimizer_line fnn_optimizer_table[FNN_OPTIMIZERS];
+/* The variant of an optimizer's line that goes with such numbers. */
+int fnn_optimizer_variant(int optimizer, const double *p);
 
 /* What an operation can be given beside its arrays; a pointer to parameters points at so many. */
 #define FNN_PARAMETERS_MAX 4

@@ -23,7 +23,7 @@ INLINE vec P(ftrl)(vec g, vec w, vec *linear, vec before, vec after, vec inverse
 }
 
 #define H(i) h##i
-#define OPTIMIZER(name, slots, body)                                                                 \
+#define OPTIMIZER(name, slots, numbers, first, coefficients, body)                                   \
     static void P(name##_step)(size_t n, const void *g_, void *w_, void *s0_, void *s1_, void *s2_,  \
                                const void *h_)                                                       \
     {                                                                                                \
@@ -51,7 +51,6 @@ INLINE vec P(ftrl)(vec g, vec w, vec *linear, vec before, vec after, vec inverse
         }                                                                                            \
     }
 #include "optimizers.def"
-#undef OPTIMIZER
 #undef H
 
 /* What may come before an optimizer's step: g is limited to [-limit, limit], and w loses the share `decay` of itself. */

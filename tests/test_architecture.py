@@ -158,8 +158,10 @@ def test_tables_in_c_and_in_the_extension_list_the_same_names():
     losses = {re.sub("_logits$", "", name) for name in lines_of("losses.def", "ELEMENTWISE|ROWWISE")}
     assert losses == set(k.LOSSES)
     assert set(lines_of("metrics.def", "METRIC")) == set(k.METRICS) - losses
-    optimizers = {name.split("_")[0] for name in lines_of("optimizers.def", "OPTIMIZER|DIRECTION")}
-    assert optimizers == set(k.OPTIMIZERS)
+    assert lines_of("optimizers.def", "OPTIMIZER|DIRECTION") == list(k.OPTIMIZERS)
+    variants = re.findall(r"^VARIANT\((\w+), (\w+),", (CSRC / "optimizers.def").read_text(), re.MULTILINE)
+    assert {of for _, of in variants} == {"sgd", "rmsprop", "adam", "ftrl"}
+    assert all(name.startswith(f"{of}_") for name, of in variants)
 
 
 def test_declarations_in_python_list_the_same_names():
@@ -204,6 +206,25 @@ def test_optimizers_in_python_list_the_same_names_and_numbers():
     assert sorted(c.native for c in classes) == sorted(k.OPTIMIZERS)
     for c in classes:
         assert {name: number.default for name, number in c.hypers.items()} == HYPER[c.native], c
+
+
+# What else is native and names one: shortest steps, steps of vectors beside Muon's, what two lines share.
+NAMED = {"sgd": {"csrc.pxd", "optimizers.pyx"}, "adam": {"csrc.pxd", "optimizers.pyx", "pieces.pyx"}}
+NAMED["ftrl"] = {"optimizers.h"}
+
+
+@needs_checkout
+@pytest.mark.parametrize("name", k.OPTIMIZERS)
+def test_an_optimizer_is_an_entry_in_c_and_one_in_python(name):
+    """Whatever else is native knows no optimizer by its name."""
+    word = re.compile(rf"(?:\b|FNN_OPTIMIZER_){name}\b", re.IGNORECASE)
+    comment = re.compile(r'/\*.*?\*/|""".*?"""|(?:^|\s)#\s[^\n]*', re.DOTALL | re.MULTILINE)
+    code = [p for ending in ("c", "h", "inc", "def") for p in CSRC.glob(f"*.{ending}")]
+    code += [p for ending in ("pyx", "pxd", "py") for p in (PACKAGE / "kernels").glob(f"*.{ending}")]
+    said = {p.name for p in code if word.search(comment.sub("", p.read_text()))}
+    assert said == {"optimizers.def"} | NAMED.get(name, set())
+    python = [p for p in (PACKAGE / "optimizers").glob("*.py") if f'native = "{name}"' in p.read_text()]
+    assert len(python) == 1
 
 
 @pytest.mark.parametrize("specification", SPECIFICATIONS, ids=str)

@@ -9,7 +9,7 @@ cdef extern from "fastnn.h" nogil:
     int FNN_READS_OUTPUT, FNN_READS_INPUT, FNN_TARGETS_UNITS, FNN_TARGETS_CLASS, FNN_TARGETS_REPEATED, FNN_TARGETS_ANY
     int FNN_ACTIVATION_linear, FNN_ACTIVATION_relu
     int FNN_STEP_ELEMENTS, FNN_STEP_TRUST, FNN_STEP_FACTORED, FNN_STEP_ORTHOGONAL
-    int FNN_OPTIMIZER_adam
+    int FNN_OPTIMIZER_adam, FNN_OPTIMIZER_sgd
     int FNN_STORE, FNN_ADD, FNN_RELU, FNN_RELU_SLOPE
     int FNN_TILE_ROWS_MAX, FNN_PANEL_VECTORS_MAX, FNN_FEW_UNITS, FNN_TINY_VECTORS
     enum:
@@ -35,7 +35,20 @@ cdef extern from "fastnn.h" nogil:
     const int fnn_activation_parameters[]
     const fnn_operation fnn_loss_table[]
     const fnn_operation fnn_metric_table[]
-    const fnn_operation fnn_optimizer_table[]
+    ctypedef struct fnn_memory:
+        double smallest
+        double (*real_power)(double, double) noexcept nogil
+    ctypedef void (*fnn_coefficients)(const double *p, double rate, int64_t t, fnn_memory *m, double *h) noexcept nogil
+    ctypedef struct fnn_optimizer_line:
+        const char *name
+        int slots
+        int step
+        int of
+        const char *numbers
+        double (*first)(const double *p) noexcept nogil
+        fnn_coefficients coefficients
+    const fnn_optimizer_line fnn_optimizer_table[]
+    int fnn_optimizer_variant(int optimizer, const double *p)
 
     ctypedef void (*tile_function)(
         size_t depth, const void *a, Py_ssize_t a_row, Py_ssize_t a_step, const void *b, Py_ssize_t b_step,

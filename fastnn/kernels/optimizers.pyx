@@ -1,7 +1,6 @@
 """Optimizers: from hyper-parameters and the number of the step to the coefficients of one vector's update.
 
-The updates themselves stand in ``csrc/optimizers.def``; each entry of ``HYPER`` names an optimizer's hyper-parameters in the order
-of ``Optimizer.hyper``, and ``coefficients`` computes the H(i) of its line.
+All that one optimizer has of its own, its numbers, coefficients and update, stands in its lines of ``csrc/optimizers.def``.
 """
 import numpy as np
 
@@ -9,36 +8,35 @@ from libc.math cimport INFINITY, sqrt
 from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memset
 
-from fastnn.kernels.csrc cimport FNN_HYPER_DECAY, FNN_HYPER_LIMIT, FNN_HYPER_MAX, FNN_OPTIMIZERS, FNN_STEP_ELEMENTS
+from fastnn.kernels.csrc cimport (
+    FNN_HYPER_DECAY,
+    FNN_HYPER_LIMIT,
+    FNN_HYPER_MAX,
+    FNN_OPTIMIZERS,
+    FNN_STEP_ELEMENTS,
+    FNN_STEP_FACTORED,
+    FNN_STEP_ORTHOGONAL,
+    FNN_OPTIMIZER_adam,
+    FNN_OPTIMIZER_sgd,
+)
 from fastnn.kernels.names import check_name
-from fastnn.kernels.plan cimport Decay, Momenta, Move, Optimizer
+from fastnn.kernels.plan cimport Move, Optimizer
 from fastnn.kernels.rates cimport real_power, scheduled_rate
-from fastnn.kernels.runtime cimport float_flush, float_restore, kernels_for, optimizer_table, real
+from fastnn.kernels.runtime cimport float_flush, float_restore, kernels_for, optimizer_table, optimizer_variant, real
 
-# name: hyper-parameters with their defaults (Keras 3's); options are 0 or 1
+
+def _numbers(line):
+    # {name: default} of a line "name=default name=default ..."
+    return {name: float(value) for name, value in (number.split("=") for number in line.split())}
+
+
+# name: hyper-parameters with their defaults (Keras 3's), from csrc/optimizers.def; options are 0 or 1
 HYPER = {
-    "sgd": {"learning_rate": 0.01, "momentum": 0.0, "nesterov": 0.0},
-    "rmsprop": {"learning_rate": 0.001, "rho": 0.9, "momentum": 0.0, "epsilon": 1e-7, "centered": 0.0},
-    "adam": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7, "amsgrad": 0.0},
-    "adamax": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},
-    "nadam": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},
-    "adagrad": {"learning_rate": 0.001, "initial_accumulator_value": 0.1, "epsilon": 1e-7},
-    "adadelta": {"learning_rate": 0.001, "rho": 0.95, "epsilon": 1e-7},
-    "lion": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.99},
-    "ftrl": {
-        "learning_rate": 0.001, "learning_rate_power": -0.5, "initial_accumulator_value": 0.1, "l1_regularization_strength": 0.0,
-        "l2_regularization_strength": 0.0, "l2_shrinkage_regularization_strength": 0.0, "beta": 0.0,
-    },
-    "lamb": {"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-7},
-    "adafactor": {
-        "learning_rate": 0.001, "beta_2_decay": -0.8, "epsilon_1": 1e-30, "epsilon_2": 1e-3, "clip_threshold": 1.0, "relative_step": 1.0,
-    },
-    # the first four as adam has them; a negative rms_rate is none
-    "muon": {
-        "learning_rate": 0.001, "adam_beta_1": 0.9, "adam_beta_2": 0.999, "epsilon": 1e-7, "adam_weight_decay": 0.004, "adam_lr_ratio": 1.0,
-        "momentum": 0.95, "nesterov": 1.0, "ns_steps": 5.0, "muon_a": 3.4445, "muon_b": -4.775, "muon_c": 2.0315, "rms_rate": 0.2,
-    },
+    (<bytes>optimizer_table()[i].name).decode(): _numbers((<bytes>optimizer_table()[i].numbers).decode())
+    for i in range(FNN_OPTIMIZERS) if optimizer_table()[i].numbers != NULL
 }
+# all lines of csrc/optimizers.def: behind each name in HYPER, those of its variants
+VARIANTS = tuple((<bytes>optimizer_table()[i].name).decode() for i in range(FNN_OPTIMIZERS))
 # what every optimizer takes beside; 0 is off
 COMMON = {
     "weight_decay": 0.0, "clipvalue": 0.0, "clipnorm": 0.0, "global_clipnorm": 0.0, "use_ema": 0.0, "ema_momentum": 0.99,
@@ -47,159 +45,29 @@ COMMON = {
 # of these, what may change while a network trains; the others decide what a step consists of
 CHANGING = ("weight_decay", "clipvalue")
 
-cdef enum Family:  # places in HYPER
-    SGD
-    RMSPROP
-    ADAM
-    ADAMAX
-    NADAM
-    ADAGRAD
-    ADADELTA
-    LION
-    FTRL
-    LAMB
-    ADAFACTOR
-    MUON
-
 cdef double SMALLEST_FLOAT = 1.1754943508222875e-38   # normal numbers
 cdef double SMALLEST_DOUBLE = 2.2250738585072014e-308
-cdef double NADAM_DECAY = 0.96
-cdef double NO_MOMENTUM = 1e-18             # below it, one minus a product of momenta is one
 
-
-cdef double power(double base, int64_t n) noexcept nogil:
-    # by squaring: the C library's pow need not give the same bits everywhere
-    cdef double result = 1.0
-    while n > 0 and base != 0.0:
-        if n & 1:
-            result *= base
-        base *= base
-        n >>= 1
-    return result if n == 0 else 0.0
-
-
-cdef inline double decayed(Decay *cache, double base, int64_t n) noexcept nogil:
-    # base^n as base^(n - n mod 64) times the n mod 64 factors one by one, so that the next step costs one multiplication
-    if cache.base != base or cache.step + 1 != n or n % 64 == 0:
-        cache.base = base
-        cache.value = power(base, n // 64 * 64)
-        for _ in range(n % 64):
-            cache.value *= base
-    else:
-        cache.value *= base
-    cache.step = n
-    return cache.value
-
-
-cdef double momenta(Momenta *cache, double beta, int64_t n) noexcept nogil:
-    # the product of beta (1 - 0.96^i / 2) over i = 1 ... n, from the first factor, or on from the last one multiplied
-    if cache.beta != beta or n < cache.step or cache.step == 0:
-        cache.beta = beta
-        cache.step = 0
-        cache.power = 1.0
-        cache.value = 1.0
-    while cache.step < n and cache.value > 0.0:
-        cache.step += 1
-        cache.power *= NADAM_DECAY
-        cache.value *= beta * (1.0 - 0.5 * cache.power)
-        if cache.value < NO_MOMENTUM:
-            cache.value = 0.0
-    cache.step = n
-    return cache.value
-
-
-cdef inline void adam(Optimizer *optimizer, double rate, int64_t step, double *h) noexcept nogil:
-    # Kingma & Ba, "Adam" (2015), section 2, in the order of operations of Keras
-    cdef const double *p = &optimizer.hyper[0]
-    h[0] = rate * sqrt(1.0 - decayed(&optimizer.decay[1], p[2], step)) / (1.0 - decayed(&optimizer.decay[0], p[1], step))
-    h[1] = 1.0 - p[1]
-    h[2] = 1.0 - p[2]
-    h[3] = max(p[3], optimizer.smallest)
-
-
-cdef inline void nadam(Optimizer *optimizer, double rate, int64_t step, double *h) noexcept nogil:
-    # Dozat, "Incorporating Nesterov momentum into Adam" (2016), algorithm 2, with the schedule of momenta of its appendix
-    cdef const double *p = &optimizer.hyper[0]
-    cdef double decay = decayed(&optimizer.decay[0], NADAM_DECAY, step)
-    cdef double now = p[1] * (1.0 - 0.5 * decay), after = p[1] * (1.0 - 0.5 * decay * NADAM_DECAY)
-    cdef double product = momenta(&optimizer.momenta, p[1], step)
-    h[0] = rate * after / (1.0 - product * after)
-    h[1] = 1.0 - p[1]
-    h[2] = 1.0 - p[2]
-    h[3] = max(p[3], optimizer.smallest)
-    h[4] = rate * (1.0 - now) / (1.0 - product)
-    h[5] = 1.0 / (1.0 - decayed(&optimizer.decay[1], p[2], step))
+cdef enum:  # of an optimizer with orthogonal directions: numbers of its other steps
+    OTHER_DECAY = 4
+    OTHER_RATE = 5
 
 
 cdef void coefficients_at(Optimizer *optimizer, int64_t step, int64_t batches, double *h) noexcept nogil:
-    """h (OUT): the H(i) of the optimizer's line in csrc/optimizers.def, for step 1, 2, ...; the learning rate of a schedule is that
+    """h (OUT): the h[i] of the optimizer's line in csrc/optimizers.def, for step 1, 2, ...; the learning rate of a schedule is that
     after `batches` batches (without accumulation of gradients: step - 1)."""
-    cdef const double *p = &optimizer.hyper[0]
-    cdef double rate = scheduled_rate(&optimizer.schedule, batches) if optimizer.scheduled else p[0]
+    cdef double rate = scheduled_rate(&optimizer.schedule, batches) if optimizer.scheduled else optimizer.hyper[0]
     # An epsilon of zero would make 0 / 0 of places without a weight, and of weights without a gradient. The smallest number in its
     # place changes no other bit where it is added to a root.
     if optimizer.before:
         h[FNN_HYPER_DECAY] = rate * optimizer.weight_decay
         h[FNN_HYPER_LIMIT] = optimizer.clipvalue if optimizer.clipvalue > 0.0 else INFINITY
-    if optimizer.family == ADAM:
-        adam(optimizer, rate, step, h)
-    elif optimizer.family == SGD:
-        h[0] = rate
-        h[1] = p[1]
-    elif optimizer.family == RMSPROP:
-        h[0] = rate
-        h[1] = p[1]
-        h[2] = 1.0 - p[1]
-        h[3] = max(p[3], optimizer.smallest)
-        h[4] = p[2]
-    elif optimizer.family == ADAMAX:
-        h[0] = rate / (1.0 - decayed(&optimizer.decay[0], p[1], step))
-        h[1] = 1.0 - p[1]
-        h[2] = p[2]
-        h[3] = max(p[3], optimizer.smallest)
-    elif optimizer.family == NADAM:
-        nadam(optimizer, rate, step, h)
-    elif optimizer.family == ADAGRAD:
-        h[0] = rate
-        h[1] = max(p[2], optimizer.smallest)
-    elif optimizer.family == ADADELTA:
-        h[0] = rate
-        h[1] = p[1]
-        h[2] = 1.0 - p[1]
-        h[3] = max(p[2], optimizer.smallest)
-    elif optimizer.family == LION:
-        h[0] = rate
-        h[1] = p[1]
-        h[2] = 1.0 - p[1]
-        h[3] = p[2]
-        h[4] = 1.0 - p[2]
-    elif optimizer.family == LAMB:
-        h[0] = 1.0 / (1.0 - decayed(&optimizer.decay[0], p[1], step))
-        h[1] = 1.0 - p[1]
-        h[2] = 1.0 - p[2]
-        h[3] = max(p[3], optimizer.smallest)
-        h[5] = 1.0 / (1.0 - decayed(&optimizer.decay[1], p[2], step))
-    elif optimizer.family == ADAFACTOR:
-        h[2] = 1.0 / real_power(<double>step, -p[1])
-        h[1] = 1.0 - h[2]
-        h[3] = p[2]
-        h[4] = optimizer.smallest
-    elif optimizer.family == MUON:
-        h[1] = p[6]
-        h[2] = p[6] if p[7] != 0.0 else 1.0
-        h[3] = 1.0 if p[7] != 0.0 else 0.0
-    else:  # FTRL
-        h[0] = 1.0 / rate
-        h[1] = p[3]
-        h[2] = 2.0 * (p[4] + p[6] / (2.0 * rate))
-        h[3] = 2.0 * p[5]
-        h[4] = optimizer.smallest
-        h[5] = -p[1]
+    optimizer.coefficients(&optimizer.hyper[0], rate, step, &optimizer.memory, h)
 
 
 cdef void coefficients(Optimizer *optimizer, int64_t step, double *h) noexcept nogil:
     """The same where each batch is a step."""
-    if optimizer.family == SGD and not (optimizer.scheduled or optimizer.before):  # whose steps are the shortest
+    if optimizer.family == FNN_OPTIMIZER_sgd and not (optimizer.scheduled or optimizer.before):  # whose steps are the shortest
         h[0] = optimizer.hyper[0]
         h[1] = optimizer.hyper[1]
         return
@@ -221,41 +89,33 @@ cdef void next_move(Optimizer *optimizer, int64_t batches, double *h, Move *move
     if move.update:
         move.rate = scheduled_rate(&optimizer.schedule, batches) if optimizer.scheduled else optimizer.hyper[0]
         coefficients_at(optimizer, done + 1, batches, h)
-        if optimizer.family == ADAFACTOR:
+        if optimizer.step == FNN_STEP_FACTORED:
             move.rate = min(move.rate, 1.0 / sqrt(<double>(done + 1)))
-        elif optimizer.family == MUON:
-            adam(optimizer, move.rate * optimizer.hyper[5], done + 1, move.other)
-            move.other[FNN_HYPER_DECAY] = move.rate * optimizer.hyper[4]
+        elif optimizer.step == FNN_STEP_ORTHOGONAL:
+            optimizer_table()[FNN_OPTIMIZER_adam].coefficients(
+                &optimizer.hyper[0], move.rate * optimizer.hyper[OTHER_RATE], done + 1, &optimizer.memory, move.other)
+            move.other[FNN_HYPER_DECAY] = move.rate * optimizer.hyper[OTHER_DECAY]
             move.other[FNN_HYPER_LIMIT] = h[FNN_HYPER_LIMIT]
 
 
 cdef int select_kind(Optimizer *optimizer) except -1:
     """The line of csrc/optimizers.def that goes with the hyper-parameters, what it remembers, and whether anything comes before it."""
-    cdef const double *p = &optimizer.hyper[0]
-    name = list(HYPER)[optimizer.family]
-    if optimizer.family == SGD and p[1] != 0.0:
-        name += "_nesterov" if p[2] else "_momentum"
-    elif optimizer.family == RMSPROP:
-        name += ("_centered" if p[4] else "") + ("_momentum" if p[2] > 0.0 else "")
-    elif optimizer.family == ADAM and p[4]:
-        name += "_amsgrad"
-    elif optimizer.family == FTRL and p[1] != -0.5:
-        name += "_power"
-    optimizer.kind = VARIANTS.index(name)
-    optimizer.slots = optimizer_table()[optimizer.kind].property
-    optimizer.step = optimizer_table()[optimizer.kind].rowwise
+    optimizer.kind = optimizer_variant(optimizer.family, &optimizer.hyper[0])
+    optimizer.coefficients = optimizer_table()[optimizer.kind].coefficients
+    optimizer.slots = optimizer_table()[optimizer.kind].slots
+    optimizer.step = optimizer_table()[optimizer.kind].step
+    optimizer.initial[0] = optimizer_table()[optimizer.kind].first(&optimizer.hyper[0])
     optimizer.stored = optimizer.clipnorm > 0.0 or optimizer.global_clipnorm > 0.0 or optimizer.step != FNN_STEP_ELEMENTS
     if optimizer.clipnorm > 0.0 or optimizer.global_clipnorm > 0.0:  # as in Keras, a norm comes before a value
         optimizer.clipvalue = 0.0
     optimizer.before = (optimizer.weight_decay != 0.0 or optimizer.clipvalue > 0.0
-                        or (optimizer.family == MUON and p[4] != 0.0))
+                        or (optimizer.step == FNN_STEP_ORTHOGONAL and optimizer.hyper[OTHER_DECAY] != 0.0))
     optimizer.by_variable = optimizer.stored or optimizer.averages or optimizer.accumulated > 0
-    optimizer.initial[0] = p[1] if optimizer.family == ADAGRAD else p[2] if optimizer.family == FTRL else 0.0
     return 0
 
 
 cdef int place_hyper(Optimizer *optimizer, str name, double value) except -1:
-    owner = list(HYPER)[optimizer.family]
+    owner = VARIANTS[optimizer.family]
     names = list(HYPER[owner])
     if name == "weight_decay":
         optimizer.weight_decay = value
@@ -284,8 +144,9 @@ cdef Optimizer make_optimizer(str name, dict hyper, size_t itemsize) except *:
     cdef Optimizer optimizer
     memset(&optimizer, 0, sizeof(optimizer))
     check_name("optimizer", name, tuple(HYPER))
-    optimizer.family = list(HYPER).index(name)
-    optimizer.smallest = SMALLEST_FLOAT if itemsize == 4 else SMALLEST_DOUBLE
+    optimizer.family = VARIANTS.index(name)
+    optimizer.memory.smallest = SMALLEST_FLOAT if itemsize == 4 else SMALLEST_DOUBLE
+    optimizer.memory.real_power = real_power
     for key, value in {**HYPER[name], **COMMON, **hyper}.items():
         place_hyper(&optimizer, key, value)
     select_kind(&optimizer)
@@ -301,7 +162,7 @@ cdef int set_hyper(Optimizer *optimizer, str name, double value) except -1:
         changed.scheduled = False
     select_kind(&changed)
     if changed.slots != optimizer.slots:
-        owner = list(HYPER)[optimizer.family]
+        owner = VARIANTS[optimizer.family]
         raise ValueError(f"{name}={value} would change what optimizer {owner!r} remembers; compile the model again with it")
     optimizer[0] = changed
     return 0
@@ -319,10 +180,6 @@ cdef void fill_slots(const Optimizer *optimizer, void *parameters, Py_ssize_t co
                 (<float *>parameters)[i] = <float>optimizer.initial[slot]
             else:
                 (<double *>parameters)[i] = optimizer.initial[slot]
-
-
-# the lines of csrc/optimizers.def: the variants of the names in HYPER
-VARIANTS = tuple((<bytes>optimizer_table()[i].name).decode() for i in range(FNN_OPTIMIZERS))
 
 
 def optimizer_update(str name, w, g, slots, hyper, int64_t step):

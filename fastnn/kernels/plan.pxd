@@ -10,7 +10,9 @@ from fastnn.kernels.csrc cimport (
     FNN_SLOTS_MAX,
     FNN_TERM_PARAMETERS_MAX,
     fnn_bf16_kernels,
+    fnn_coefficients,
     fnn_kernels,
+    fnn_memory,
     fnn_metric_settings,
 )
 
@@ -398,19 +400,6 @@ cdef struct Space:
     Py_ssize_t entry          # from there on: copies for layers that have none, where gradients go through them to the rows
     Py_ssize_t size
 
-# A power that grows by one step at a time: a function of base and step alone, whatever was computed before.
-cdef struct Decay:
-    double base
-    int64_t step
-    double value
-
-# The product of Nadam's momenta over all steps so far: a function of beta and step alone.
-cdef struct Momenta:
-    double beta
-    int64_t step
-    double power              # 0.96 to the power of the step
-    double value
-
 cdef enum ScheduleKind:       # in the order of rates.SCHEDULES
     SCHEDULE_EXPONENTIAL
     SCHEDULE_INVERSE_TIME
@@ -435,8 +424,9 @@ cdef struct Schedule:
     double height
 
 cdef struct Optimizer:
-    int family                # place in optimizers.HYPER
-    int kind                  # line of csrc/optimizers.def
+    int family                # its line of csrc/optimizers.def
+    int kind                  # the line of its variant
+    fnn_coefficients coefficients  # of that line
     int step                  # its fnn_step
     int slots
     bint before               # gradients are clipped, or weights decay
@@ -454,9 +444,7 @@ cdef struct Optimizer:
     int64_t ema_overwrite     # every so many steps weights become their averages; 0: never
     int64_t accumulated       # batches whose gradients are added, in a slot behind the others, before a step; 0: each is a step
     double initial[FNN_SLOTS_MAX]  # what slots hold before the first step
-    double smallest           # normal number of the weights' type
-    Decay decay[2]
-    Momenta momenta
+    fnn_memory memory         # of the last step's coefficients
     Schedule schedule
 
 # What a step is beside the coefficients, where variables are treated one by one.

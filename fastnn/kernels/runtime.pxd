@@ -1,6 +1,6 @@
 from libc.stdint cimport uint64_t
 
-from fastnn.kernels.csrc cimport fnn_bf16_kernels, fnn_kernels, fnn_operation
+from fastnn.kernels.csrc cimport fnn_bf16_kernels, fnn_kernels, fnn_operation, fnn_optimizer_line
 
 ctypedef fused real:
     float
@@ -18,7 +18,8 @@ cdef const fnn_operation *activation_table() noexcept nogil
 cdef int activation_parameters(int activation) noexcept nogil  # how many it has
 cdef const fnn_operation *loss_table() noexcept nogil
 cdef const fnn_operation *metric_table() noexcept nogil
-cdef const fnn_operation *optimizer_table() noexcept nogil
+cdef const fnn_optimizer_line *optimizer_table() noexcept nogil
+cdef int optimizer_variant(int optimizer, const double *p) noexcept nogil
 
 cdef uint64_t float_flush() noexcept nogil
 cdef void float_restore(uint64_t state) noexcept nogil

@@ -22,7 +22,9 @@ from fastnn.kernels.csrc cimport (
     fnn_loss_table,
     fnn_metric_table,
     fnn_operation,
+    fnn_optimizer_line,
     fnn_optimizer_table,
+    fnn_optimizer_variant,
 )
 
 cdef extern from "<time.h>" nogil:
@@ -61,8 +63,12 @@ cdef const fnn_operation *loss_table() noexcept nogil:
 cdef const fnn_operation *metric_table() noexcept nogil:
     return fnn_metric_table
 
-cdef const fnn_operation *optimizer_table() noexcept nogil:
+cdef const fnn_optimizer_line *optimizer_table() noexcept nogil:
     return fnn_optimizer_table
+
+
+cdef int optimizer_variant(int optimizer, const double *p) noexcept nogil:
+    return fnn_optimizer_variant(optimizer, p)
 
 cdef uint64_t float_flush() noexcept nogil:
     return fnn_float_flush()

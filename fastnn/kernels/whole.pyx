@@ -44,7 +44,7 @@ cdef enum:  # sets of sums: of the squares of
     DIRECTIONS
     SHORTENED     # gradients, where factors are made of them
 
-cdef enum:  # the optimizers' own numbers, see optimizers.HYPER
+cdef enum:  # the optimizers' own numbers, in their order in csrc/optimizers.def
     FACTORED_EPSILON = 3
     FACTORED_LIMIT = 4
     ORTHOGONAL_TURNS = 8
