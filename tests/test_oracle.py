@@ -201,7 +201,7 @@ def test_every_optimizer_lowers_the_loss():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(40, 3))
     y = np.tanh(x @ rng.normal(size=(3, 2)))
-    rates = {"adadelta": 5.0, "adagrad": 0.3, "ftrl": 0.3, "lion": 0.01}
+    rates = {"adadelta": 5.0, "adafactor": 0.1, "adagrad": 0.3, "ftrl": 0.3, "lion": 0.01}
     for name, make in OPTIMIZERS.items():
         net = Net([(2, "tanh", True)], [np.zeros((3, 2)), np.zeros(2)])
         logs = net.fit(

@@ -178,7 +178,8 @@ def test_counters_and_slots(optimizer, dtype, isa, rng):
     assert net.iterations == 9
     assert net.lifetime_epochs == 3
     assert net.version > version
-    assert all((w != w.flat[0]).any() for slot in net.optimizer_slots() for w in slot if w.size > 20)
+    used = net.optimizer_slots()[: 1 if optimizer == "muon" else None]  # a matrix has one slot there
+    assert all((w != w.flat[0]).any() for slot in used for w in slot if w.size > 20)
     before = digest(net.weights())
     net.compile("mean_squared_error", False, optimizer, hyper, [])
     assert net.iterations == 0
