@@ -168,7 +168,7 @@ class Engine:
         if loss.apart:
             outputs = self.net.predict(part.x)
             tally.apart += loss.judged(part.y, outputs, part.sample_weight, batch_size) * len(outputs)
-            values[0] = tally.apart / tally.rows
+            values[0] += tally.apart / tally.rows  # to the penalties
         return values
 
     def set_hyper(self, name: str, value: float) -> None:

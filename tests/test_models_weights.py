@@ -220,3 +220,49 @@ def test_constraints_on_arrays(rng):
     assert repr(constraints.MaxNorm(3)) == "MaxNorm(max_value=3, axis=0)"
     assert constraints.get(halved) is halved
     assert constraints.get(None) is constraints.deserialize(None) is regularizers.get(None) is None
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        keras.losses.MeanSquaredError(),
+        keras.losses.MeanSquaredError(reduction="sum"),
+        keras.losses.MeanSquaredError(reduction="mean_with_sample_weight"),
+        keras.losses.Tversky(alpha=0.3, beta=0.7),
+    ],
+    ids=["mean", "sum", "mean_with_sample_weight", "tversky"],
+)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_penalties_stand_beside_any_reduction(loss, weighted):
+    rng = np.random.default_rng(3)
+    x, y, w = rng.normal(size=(21, 4)), rng.integers(0, 2, (21, 3)).astype(float), rng.uniform(0.2, 2, 21)
+    w = w if weighted else None
+    model = keras.Sequential(
+        [
+            keras.layers.Dense(
+                6,
+                activation="tanh",
+                kernel_regularizer=keras.regularizers.L1(0.02),
+                activity_regularizer=keras.regularizers.L2(0.03),
+            ),
+            keras.layers.Dense(3, activation="sigmoid"),
+        ]
+    )
+    model.compile(optimizer=keras.optimizers.SGD(1e-30), loss=loss)
+    history = model.fit(
+        x,
+        y,
+        sample_weight=w,
+        batch_size=21,
+        epochs=2,
+        verbose=0,
+        validation_data=(x, y) if w is None else (x, y, w),
+    ).history
+    kernel, bias = model.get_weights()[:2]
+    hidden = np.tanh(x @ kernel + bias)
+    want = float(loss(y, model.predict(x).astype(float), sample_weight=w))
+    want += 0.02 * np.abs(kernel).sum() + 0.03 * np.square(hidden).sum() / len(x)
+    np.testing.assert_allclose(history["loss"], want, rtol=1e-5)
+    np.testing.assert_allclose(history["val_loss"], want, rtol=1e-5)
+    found = model.evaluate(x, y, sample_weight=w, batch_size=21, verbose=0)
+    np.testing.assert_allclose(found, want, rtol=1e-5)

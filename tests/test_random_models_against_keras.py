@@ -51,7 +51,7 @@ def test_random_model(model, keras_runs):
     theirs = keras_runs.result(model)
     try:
         assert isinstance(theirs, dict), f"Keras fails:\n{theirs}"
-        agree(run_quietly(model), theirs, **TOLERANCES[model.dtype])
+        agree(run_quietly(model), theirs, **model.tolerance)
     except Exception as error:
         raise AssertionError(f"{error}\n\nThis program shows it:\n\n{program(model)}") from error
 

@@ -3,7 +3,7 @@
 Rows do not depend on one another, so nothing here knows of threads: a caller hands each thread rows of its own.
 """
 from libc.stdint cimport int64_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from fastnn.kernels.csrc cimport FNN_ACTIVATION_linear, fnn_kernels
 from fastnn.kernels.dense cimport layer_backward, layer_forward
@@ -175,7 +175,8 @@ cdef void output_pass(const Plan *plan, const Space *space, const Objective *obj
         k.loss[objective.loss.index](n, last.units, out, ld, y, ld, work + space.weight + begin if weighted else NULL, scale,
                                      delta if train else NULL, ld, value, objective.loss.p)
     if plan.activity:
-        k.accumulate(n, work + space.activity + begin, value)
+        # by the place among the batch's rows; `share_losses` adds them
+        memcpy(work + space.activity + space.capacity + value_at, work + space.activity + begin, n * sizeof(real))
     if objective.metrics > 0:
         measure_rows(plan, space, objective, work, weighted, begin, n, value_at)
     if train and not objective.apart:

@@ -52,14 +52,12 @@ cdef double batch_share(const Objective *objective, const Source *source, Py_ssi
 cdef void share_losses(const Plan *plan, const Space *space, const Objective *objective, const Source *source, void *work,
                        Py_ssize_t start, Py_ssize_t rows, Py_ssize_t batch) noexcept nogil:
     """The losses of rows [start, start + rows) among the row values (IN and OUT), so that a mean over the rows is that over the batches of
-    `batch` rows, the first of which begins at 0 (batch 0: these rows are one)."""
+    `batch` rows, the first of which begins at 0 (batch 0: these rows are one); and the rows' penalties of outputs with them."""
     cdef Py_ssize_t itemsize = <Py_ssize_t>plan.kernels.itemsize, r = 0, i, first, n, end
     cdef float *single = <float *>work + space.values
     cdef double *value = <double *>work + space.values
     cdef double factor
-    if objective.share == SHARE_ROWS:
-        return
-    while r < rows:
+    while objective.share != SHARE_ROWS and r < rows:
         first = start if batch == 0 else (start + r) // batch * batch
         n = rows if batch == 0 else min(batch, source.rows - first)
         end = min(rows, first + n - start)
@@ -70,3 +68,5 @@ cdef void share_losses(const Plan *plan, const Space *space, const Objective *ob
             else:
                 value[i] = value[i] * factor
         r = end
+    if plan.activity:
+        plan.kernels.accumulate(rows, <char *>work + (space.activity + space.capacity) * itemsize, <char *>work + space.values * itemsize)

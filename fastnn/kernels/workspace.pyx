@@ -231,7 +231,7 @@ cdef class Workspace:
         self.space.slopes = at
         at += self.plan.parameters if self.plan.sloped else 0
         self.space.activity = at
-        return at + (self.space.capacity if self.plan.activity else 0)
+        return at + (self.space.capacity + self.space.value_rows if self.plan.activity else 0)
 
     cdef set_ones(self, Matrix m, Py_ssize_t column):
         # what multiplies the bias; never written again
