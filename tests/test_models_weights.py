@@ -266,3 +266,32 @@ def test_penalties_stand_beside_any_reduction(loss, weighted):
     np.testing.assert_allclose(history["val_loss"], want, rtol=1e-5)
     found = model.evaluate(x, y, sample_weight=w, batch_size=21, verbose=0)
     np.testing.assert_allclose(found, want, rtol=1e-5)
+
+
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "sum", "mean_with_sample_weight"])
+def test_gradients_of_penalties_of_outputs_beside_any_reduction(reduction):
+    rng = np.random.default_rng(4)
+    x, y, w = rng.normal(size=(9, 4)), rng.normal(size=(9, 2)), rng.uniform(0.2, 2, 9)
+    model = keras.Sequential(
+        [
+            keras.layers.Dense(5, activation="tanh", activity_regularizer=regularizers.L2(0.3)),
+            keras.layers.Dense(2),
+        ]
+    )
+    model.build((None, 4))
+    model.compile(loss=keras.losses.MeanSquaredError(reduction=reduction))
+    _, gradients = model.gradients(x, y, w)
+    weights = model.get_weights()
+
+    def total(kernel):
+        hidden = np.tanh(x @ kernel + weights[1])
+        rows = w * np.square(hidden @ weights[2] + weights[3] - y).mean(axis=1)
+        over = {"sum": 1.0, "sum_over_batch_size": len(x), "mean_with_sample_weight": w.sum()}[reduction]
+        return rows.sum() / over + 0.3 * np.square(hidden).sum() / len(x)
+
+    kernel = weights[0].astype(float)
+    for place in np.ndindex(kernel.shape):
+        step = np.zeros_like(kernel)
+        step[place] = 1e-5
+        slope = (total(kernel + step) - total(kernel - step)) / 2e-5
+        assert gradients[0][place] == pytest.approx(slope, rel=2e-3, abs=2e-4)

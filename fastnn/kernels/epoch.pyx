@@ -78,6 +78,11 @@ cdef bint interrupted(Run *run, int thread, int phase) noexcept nogil:
     return True
 
 
+cdef inline double penalty_scale(const Run *run, const Step *step) noexcept nogil:
+    # penalties of outputs are means over the batch's rows, whatever the loss's reduction
+    return 0.0 if run.space.bare else 1.0 / <double>step.rows
+
+
 cdef void rows_share(Run *run, const Step *step, int phase, real *work, real *weights, real *transposed, int thread,
                      int team) noexcept nogil:
     # strips of this thread's rows of a batch, then of those that others have not come to
@@ -92,8 +97,8 @@ cdef void rows_share(Run *run, const Step *step, int phase, real *work, real *we
             if first >= <Py_ssize_t>jobs.end:
                 break
             run.bad[thread] |= rows_pass(run.plan, run.space, run.objective, work, weights, transposed, &run.train, step.start + first,
-                                         first, min(piece, <Py_ssize_t>jobs.end - first), first, step.scale, True, &run.stretch[phase],
-                                         thread)
+                                         first, min(piece, <Py_ssize_t>jobs.end - first), first, step.scale, penalty_scale(run, step), True,
+                                         &run.stretch[phase], thread)
             if first + piece < <Py_ssize_t>jobs.end and interrupted(run, thread, phase):
                 return
 
@@ -106,7 +111,7 @@ cdef void validation_share(Run *run, const Step *step, real *work, real *weights
     while first < last:
         n = min(<Py_ssize_t>SUM_ROWS, run.block, last - first)
         run.bad[thread] |= rows_pass(run.plan, run.space, run.objective, work, weights, transposed, &run.validation, step.start + first,
-                                     thread * run.block, n, first, step.scale, False, &way, thread)
+                                     thread * run.block, n, first, step.scale, 0.0, False, &way, thread)
         first += n
         if first < last and interrupted(run, thread, 0):
             return
@@ -126,7 +131,7 @@ cdef void blocks_share(Run *run, const Step *step, int phase, real *work, real *
         first = block * SUM_ROWS
         n = min(<Py_ssize_t>SUM_ROWS, step.rows - first)
         run.bad[thread] |= rows_pass(run.plan, run.space, run.objective, work, weights, transposed, &run.train, step.start + first, at, n,
-                                     first, step.scale, True, &run.stretch[phase], thread)
+                                     first, step.scale, penalty_scale(run, step), True, &run.stretch[phase], thread)
         block_gradients(run.plan, work, at, n, work + run.space.partials + block * run.plan.parameters)
         if interrupted(run, thread, phase):
             return

@@ -33,7 +33,7 @@ cdef void evaluate_thread(Workspace space, const Objective *objective, const rea
         n = min(block, source.rows - begin)
         if n > 0:
             rows_pass(&space.plan, &space.space, objective, work, weights, <const real *>NULL, source, begin, thread * block, n,
-                      thread * block, 1.0, False, &way, thread)
+                      thread * block, 1.0, 0.0, False, &way, thread)
         fnn_barrier_wait(barrier, team, spins)
         if thread == 0:
             n = min(block * team, source.rows - done)

@@ -271,7 +271,6 @@ cdef class Pass:
         out = None
         # penalties are of the loss, and no part of gradients that somebody has of the outputs
         self.space.space.bare = not ending & ENDING_LOSS
-        run.next.scale = 0.0 if self.space.space.bare else 1.0 / <double>run.train.rows
         run.train.slopes = NULL
         if slopes:
             if self.reduced:

@@ -30,10 +30,11 @@ from fastnn.kernels.runtime cimport real
 
 cdef int rows_pass(const Plan *plan, const Space *space, const Objective *objective, real *work, const real *weights,
                    const real *transposed, const Source *source, Py_ssize_t start, Py_ssize_t begin, Py_ssize_t rows,
-                   Py_ssize_t value_at, double scale, bint train, const Stretch *stretch, int thread) noexcept nogil:
+                   Py_ssize_t value_at, double scale, double penalty, bint train, const Stretch *stretch, int thread) noexcept nogil:
     """`rows` rows of the source from place `start` of the epoch on, through workspace rows from `begin` on.
 
-    The loss leaves the row values (loss, metrics) at `value_at`; `train`: deltas are wanted. Returns what was not finite: 1 x, 2 y,
+    The loss leaves the row values (loss, metrics) at `value_at`; scale, penalty: what deltas of the loss, and of penalties of outputs, are
+    multiplied by; `train`: deltas are wanted. Returns what was not finite: 1 x, 2 y,
     4 weight, 8 upstream; 16: a function of the user's own has raised something.
     """
     cdef real *scratch = work + space.scratch + thread * space.scratch_size
@@ -42,7 +43,7 @@ cdef int rows_pass(const Plan *plan, const Space *space, const Objective *object
     cdef Draw draw
     draw.train = train and not source.still
     draw.keep = train
-    draw.scale = scale
+    draw.scale = penalty
     draw.key = source.key
     draw.epoch = source.epoch
     while done < rows:
