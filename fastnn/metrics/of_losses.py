@@ -61,10 +61,10 @@ class SparseCategoricalCrossentropy(MeanMetricWrapper):
         self.axis = axis
 
     def update_state(self, y_true, y_pred, sample_weight=None):  # type: ignore[override]
-        """Add rows; those of the class to ignore count for nothing, as in Keras."""
-        if self.ignore_class is not None:
+        """Add rows. As in Keras, those of the class to ignore count as 0, and with weights not at all."""
+        if self.ignore_class is not None and sample_weight is not None:
             kept = np.asarray(y_true).reshape(-1) != self.ignore_class
-            sample_weight = kept * (1.0 if sample_weight is None else np.asarray(sample_weight).reshape(-1))
+            sample_weight = kept * np.asarray(sample_weight).reshape(-1)
         return super().update_state(y_true, y_pred, sample_weight)
 
 
