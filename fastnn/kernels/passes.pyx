@@ -18,7 +18,7 @@ from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.network cimport Network, State
 from fastnn.kernels.operations cimport only_in_training
 from fastnn.kernels.optimizers cimport next_move
-from fastnn.kernels.own_weights cimport own_calls
+from fastnn.kernels.own_calls cimport own_calls
 from fastnn.kernels.penalties cimport has_penalties, penalty_of
 from fastnn.kernels.phases cimport apart_phases, backward_phases, forward_phases, rows_phases
 from fastnn.kernels.plan cimport (
@@ -65,7 +65,6 @@ cdef class Pass:
         self.own = own
         self.reduced = own and network.plan.bf16 != NULL
         self.objective = network.objective
-        self.loss_object = network.own
         self.objective.columns = self.objective.results = 1  # no metrics
         self.objective.metrics = 0
         self.objective.weights = 0
@@ -106,7 +105,7 @@ cdef class Pass:
         run.space = &self.space.space
         run.work = self.space.arena.base
         run.bad = &self.bad[0]
-        run.own_penalties = run.own_constraints = NULL
+        run.own_loss = run.own_penalties = run.own_constraints = NULL
         self.calls = own_calls(network, run)
         return 0
 

@@ -14,7 +14,7 @@ from fastnn.kernels.kept cimport results_so_far, step_outputs
 from fastnn.kernels.layout cimport Layout, lay_out
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.network cimport Network, State
-from fastnn.kernels.own_weights cimport own_calls
+from fastnn.kernels.own_calls cimport own_calls
 from fastnn.kernels.pace cimport Pace, choose, record, slice_seconds, start_pace
 from fastnn.kernels.plan cimport Source
 from fastnn.kernels.rates cimport Rates
