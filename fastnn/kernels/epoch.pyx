@@ -322,24 +322,6 @@ cdef void step_thread(Run *run, real *parameters, int thread, int team) noexcept
     float_restore(state)
 
 
-cdef int step_team(Run *run, real *parameters, int threads) except -1:
-    """The phases of one step, ``run.next``, on so many threads; what was not finite among the rows (``rows_pass``) is returned."""
-    cdef int thread, bad = 0
-    for thread in range(threads):
-        run.bad[thread] = 0
-    if threads == 1:
-        with nogil:
-            step_thread(run, parameters, 0, 1)
-    else:
-        with nogil, parallel(num_threads=threads):
-            step_thread(run, parameters, threadid(), team_size())
-    if fnn_flag_get(&run.barrier):
-        return -1  # an exception is set: a signal handler's, or of somebody's own Python
-    for thread in range(run.team):
-        bad |= run.bad[thread]
-    return bad
-
-
 cdef void prepare(Run *run, real *parameters) noexcept nogil:
     """The transposed copies of the weights that a training starts from."""
     cdef uint64_t state = float_flush()
@@ -350,16 +332,39 @@ cdef void prepare(Run *run, real *parameters) noexcept nogil:
     float_restore(state)
 
 
+cdef int work_team(Run *run, real *parameters, int threads, bint one_step) except -1:
+    if threads == 1:
+        with nogil:
+            enter(run, parameters, one_step, 0, 1)
+    else:
+        with nogil, parallel(num_threads=threads):
+            enter(run, parameters, one_step, threadid(), team_size())
+    if fnn_flag_get(&run.barrier):
+        fnn_flag_set(&run.barrier, 0)  # the next call of this run begins anew
+        return -1  # an exception is set: a signal handler's, or of somebody's own Python
+    return 0
+
+
+cdef inline void enter(Run *run, real *parameters, bint one_step, int thread, int team) noexcept nogil:
+    if one_step:
+        step_thread(run, parameters, thread, team)
+    else:
+        run_thread(run, parameters, thread, team)
+
+
+cdef int step_team(Run *run, real *parameters, int threads) except -1:
+    """The phases of one step, ``run.next``, on so many threads; what was not finite among the rows (``rows_pass``) is returned."""
+    cdef int thread, bad = 0
+    for thread in range(threads):
+        run.bad[thread] = 0
+    work_team(run, parameters, threads, True)
+    for thread in range(run.team):
+        bad |= run.bad[thread]
+    return bad
+
+
 cdef int run_team(Run *run, real *parameters, int threads) except -1:
     """One native call: steps until the schedule says return, on so many threads."""
     if run.tiny != TINY_NOT:  # a team may be granted one thread only
         describe(&run.tiny_network, run)
-    if threads == 1:
-        with nogil:
-            run_thread(run, parameters, 0, 1)
-    else:
-        with nogil, parallel(num_threads=threads):
-            run_thread(run, parameters, threadid(), team_size())
-    if fnn_flag_get(&run.barrier):
-        return -1  # an exception is set: a signal handler's, or of somebody's own Python
-    return 0
+    return work_team(run, parameters, threads, False)
