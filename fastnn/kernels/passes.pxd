@@ -35,5 +35,3 @@ cdef class Pass:
     cdef int open_entry(self, Network network, State state) except -1
     cdef int close_entry(self) except -1
     cdef int step(self, Network network, Gradients gradients, State state) except -1
-
-cdef int require_rest(Network network) except -1

@@ -186,8 +186,7 @@ cdef class Training:
                 run.best_parameters = self.best_parameters.base
         if reaching is not None:
             set_reaching(run, reaching)
-        if network.busy():
-            raise RuntimeError("this network is being trained by another call; wait for it to end")
+        network.require_end()
         network.training = weakref.ref(self)
         self.refresh()
 
