@@ -206,6 +206,6 @@ def test_optimizers_take_the_same_arguments(name):
         for k in (fastnn, keras)
     )
     assert list(ours.items()) == list(theirs.items())
-    ours, theirs = (getattr(k.optimizers, name)().get_config() for k in (fastnn, keras))
+    ours, theirs = (getattr(k.optimizers, name)(name="one").get_config() for k in (fastnn, keras))
     assert {**ours, "learning_rate": None} == {**theirs, "learning_rate": None}
     assert ours["learning_rate"] == pytest.approx(theirs["learning_rate"])

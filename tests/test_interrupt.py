@@ -156,3 +156,33 @@ print("done", flush=True)
 """
     )
     assert interrupt(code, 0.3)[0] < 5
+
+
+@pytest.mark.parametrize("way", ["forward(x)", "backward(ones)"])
+def test_one_long_pass_of_a_loop(way):
+    """The memory that a model keeps for `forward` and `backward` serves again afterwards."""
+    code = (
+        START
+        + f"""
+runtime.use_instruction_set("generic")
+model = build(64, 128, 128)
+few = rng.normal(size=(300, 64)).astype("f4")
+start = time.perf_counter()
+model.forward(few)
+rows = min(400_000, int(300 * max(1, 3 / (time.perf_counter() - start))))
+x, ones = np.resize(few, (rows, 64)), np.ones((rows, 1), "f4")
+want = model.predict(few, verbose=0)
+if "back" in {way!r}:
+    model.forward(x)
+print("ready", flush=True)
+try:
+    model.{way}
+except KeyboardInterrupt:
+    print("\\ninterrupted", flush=True)
+for _ in range(2):
+    assert (model.forward(few) == want).all()
+    assert np.isfinite(model.backward(ones[:300])[0]).all()
+print("done", flush=True)
+"""
+    )
+    assert interrupt(code, 0.3)[0] < 5

@@ -348,3 +348,31 @@ def test_what_it_raises_comes_out_of_gradients(data):
     loss.broken = False
     for got, g in zip(model.gradients(*data)[1], want, strict=True):
         np.testing.assert_array_equal(got, g)
+
+
+def test_each_thread_gets_what_its_own_rows_raised(data):
+    """Several threads take gradients of one model at once."""
+    x, y = data
+    together = threading.Barrier(2)
+
+    class Names(Square):
+        def gradient(self, y_true, y_pred):
+            together.wait(10)
+            raise LookupError(f"{len(y_pred)} rows")
+
+    model = model_of(Names())
+    found = {}
+
+    def look(rows):
+        for _ in range(20):
+            try:
+                model.gradients(x[:rows], y[:rows])
+            except BaseException as error:
+                found.setdefault(rows, set()).add(repr(error))
+
+    threads = [threading.Thread(target=look, args=(rows,)) for rows in (20, 30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == {rows: {f"LookupError('{rows} rows')"} for rows in (20, 30)}

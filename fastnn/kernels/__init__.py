@@ -16,15 +16,12 @@ except ModuleNotFoundError as error:
     ) from None
 
 from fastnn.kernels.activations import (
+    activation_backward as activation_backward,
+    activation_forward as activation_forward,
     activation_parameter_count as activation_parameter_count,
     activation_reads as activation_reads,
 )
-from fastnn.kernels.functions import (
-    activation_backward as activation_backward,
-    activation_forward as activation_forward,
-    dense_backward as dense_backward,
-    dense_forward as dense_forward,
-)
+from fastnn.kernels.lone import dense_backward as dense_backward, dense_forward as dense_forward
 from fastnn.kernels.losses import (
     ACTIVATIONS as ACTIVATIONS,
     LOSSES as LOSSES,

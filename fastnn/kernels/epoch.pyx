@@ -12,8 +12,7 @@ from fastnn.kernels.angles cimport angle_slopes, direct_lines
 from fastnn.kernels.csrc cimport fnn_barrier_wait, fnn_flag_get, fnn_flag_set, fnn_jobs_take, fnn_share, fnn_share_take
 from fastnn.kernels.coupling cimport batch_moments, batch_slopes
 from fastnn.kernels.norms cimport constrain_norms
-from fastnn.kernels.own_loss cimport OwnLoss, own_loss
-from fastnn.kernels.own_weights cimport call_own
+from fastnn.kernels.own_calls cimport call_own
 from fastnn.kernels.pieces cimport COEFFICIENTS, fill_coefficients
 from fastnn.kernels.plan cimport (
     COLUMN_ALIGN,
@@ -178,20 +177,12 @@ cdef void variables_share(Run *run, const Step *step, int phase, real *work, rea
             return
 
 
-cdef void batch_loss(Run *run, const Step *step, int phase, real *work, uint64_t state) noexcept nogil:
-    # the loss of all rows, and their first deltas; state: what the thread's way with numbers was, for Python
-    cdef bint weighted = run.train.weight != NULL
-    cdef int failed
-    if run.objective.own == NULL:
-        tversky_of_batch(run.plan, run.space, run.objective, work, weighted, step.rows, step.scale)
-        return
-    reduced_leave(run.plan)
-    float_restore(state)
-    failed = own_loss(run.objective.own, run.plan, run.space, run.objective, work, weighted, step.rows, step.scale)
-    float_flush()
-    reduced_enter(run.plan)
-    if failed:
-        fnn_flag_set(&run.barrier, phase + 1)
+cdef void batch_loss(Run *run, const Step *step, int phase, real *work) noexcept nogil:
+    # the loss of all rows, and their first deltas
+    if run.objective.together:
+        tversky_of_batch(run.plan, run.space, run.objective, work, run.train.weight != NULL, step.rows, step.scale)
+    else:
+        call_own(run, run.own_loss, phase)
 
 
 cdef void looks_share(Run *run, int phase, real *parameters, int thread, int team) noexcept nogil:
@@ -225,9 +216,8 @@ cdef bint cut_short(Run *run, int phase, int team) noexcept nogil:
     return bad != 0 or fnn_flag_get(&run.barrier) == phase + 1
 
 
-cdef void work_phases(Run *run, const Step *step, int phases, real *parameters, int thread, int team, int spins,
-                      uint64_t state) noexcept nogil:
-    # this thread's part of a step; state: as of `batch_loss`
+cdef void work_phases(Run *run, const Step *step, int phases, real *parameters, int thread, int team, int spins) noexcept nogil:
+    # this thread's part of a step
     cdef real *work = <real *>run.work
     cdef real *transposed = work + run.space.transposed
     cdef PhaseKind kind
@@ -250,7 +240,7 @@ cdef void work_phases(Run *run, const Step *step, int phases, real *parameters, 
             batch_slopes(run.plan, work, parameters, step.rows, run.stretch[phase].first, thread, team)
         elif kind == PHASE_LOSS:
             if thread == 0:
-                batch_loss(run, step, phase, work, state)
+                batch_loss(run, step, phase, work)
         elif kind == PHASE_ROWS_SUMS:
             blocks_share(run, step, phase, work, parameters, transposed, thread, team)
         elif kind == PHASE_TILES or kind == PHASE_SUMS_TILES:
@@ -289,7 +279,7 @@ cdef void run_thread(Run *run, real *parameters, int thread, int team) noexcept 
         phases = 1
         if step.action == ACTION_TRAIN:
             phases = phases_of(run, &step)
-        work_phases(run, &step, phases, parameters, thread, team, spins, state)
+        work_phases(run, &step, phases, parameters, thread, team, spins)
         if phases == 1 or run.plan.penalised:
             fnn_barrier_wait(&run.barrier, team, spins)  # thread 0 reads what all left of their rows or tiles next
     reduced_leave(run.plan)
@@ -316,13 +306,6 @@ cdef void bound_tiles(const Plan *plan, int team, Py_ssize_t *bound) noexcept no
         bound[owner] = plan.tiles
 
 
-cdef int raise_again(Run *run) except -1:
-    # after a call that was cut short: what a loss of the user's own raised
-    if run.objective.own != NULL:
-        (<OwnLoss>run.objective.own).again()
-    return 0
-
-
 cdef void step_thread(Run *run, real *parameters, int thread, int team) noexcept nogil:
     # `run.next` alone: whoever calls decides
     cdef uint64_t state = float_flush()
@@ -334,28 +317,9 @@ cdef void step_thread(Run *run, real *parameters, int thread, int team) noexcept
         bound_tiles(run.plan, team, run.tile_bound)
         set_shares(run, 0, run.next.rows)
     fnn_barrier_wait(&run.barrier, team, spins)
-    work_phases(run, &run.next, phases_of(run, &run.next), parameters, thread, team, spins, state)
+    work_phases(run, &run.next, phases_of(run, &run.next), parameters, thread, team, spins)
     reduced_leave(run.plan)
     float_restore(state)
-
-
-cdef int step_team(Run *run, real *parameters, int threads) except -1:
-    """The phases of one step, ``run.next``, on so many threads; what was not finite among the rows (``rows_pass``) is returned."""
-    cdef int thread, bad = 0
-    for thread in range(threads):
-        run.bad[thread] = 0
-    if threads == 1:
-        with nogil:
-            step_thread(run, parameters, 0, 1)
-    else:
-        with nogil, parallel(num_threads=threads):
-            step_thread(run, parameters, threadid(), team_size())
-    if fnn_flag_get(&run.barrier):
-        raise_again(run)
-        return -1  # else a handler's exception is set
-    for thread in range(run.team):
-        bad |= run.bad[thread]
-    return bad
 
 
 cdef void prepare(Run *run, real *parameters) noexcept nogil:
@@ -368,17 +332,39 @@ cdef void prepare(Run *run, real *parameters) noexcept nogil:
     float_restore(state)
 
 
+cdef int work_team(Run *run, real *parameters, int threads, bint one_step) except -1:
+    if threads == 1:
+        with nogil:
+            enter(run, parameters, one_step, 0, 1)
+    else:
+        with nogil, parallel(num_threads=threads):
+            enter(run, parameters, one_step, threadid(), team_size())
+    if fnn_flag_get(&run.barrier):
+        fnn_flag_set(&run.barrier, 0)  # the next call of this run begins anew
+        return -1  # an exception is set: a signal handler's, or of somebody's own Python
+    return 0
+
+
+cdef inline void enter(Run *run, real *parameters, bint one_step, int thread, int team) noexcept nogil:
+    if one_step:
+        step_thread(run, parameters, thread, team)
+    else:
+        run_thread(run, parameters, thread, team)
+
+
+cdef int step_team(Run *run, real *parameters, int threads) except -1:
+    """The phases of one step, ``run.next``, on so many threads; what was not finite among the rows (``rows_pass``) is returned."""
+    cdef int thread, bad = 0
+    for thread in range(threads):
+        run.bad[thread] = 0
+    work_team(run, parameters, threads, True)
+    for thread in range(run.team):
+        bad |= run.bad[thread]
+    return bad
+
+
 cdef int run_team(Run *run, real *parameters, int threads) except -1:
     """One native call: steps until the schedule says return, on so many threads."""
     if run.tiny != TINY_NOT:  # a team may be granted one thread only
         describe(&run.tiny_network, run)
-    if threads == 1:
-        with nogil:
-            run_thread(run, parameters, 0, 1)
-    else:
-        with nogil, parallel(num_threads=threads):
-            run_thread(run, parameters, threadid(), team_size())
-    if fnn_flag_get(&run.barrier):
-        raise_again(run)
-        return -1  # else a handler's exception is set
-    return 0
+    return work_team(run, parameters, threads, False)

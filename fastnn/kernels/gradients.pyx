@@ -9,6 +9,7 @@ from libc.math cimport fabs, sqrt
 
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.network cimport Network
+from fastnn.kernels.packing cimport packed, unpacked
 from fastnn.kernels.runtime cimport real
 
 
@@ -63,11 +64,11 @@ cdef class Gradients:
         left, arrays = list(self.arrays), []
         for shape, trained in zip(self.network.shapes(), self.network.trained()):
             arrays.append(left.pop(0) if trained else np.zeros(shape, self.network.dtype))
-        return self.network.packed(arrays, self.arena.base)
+        return packed(&self.network.plan, arrays, self.arena.base)
 
     cdef list read(self):
         if self.arrays is None:
-            self.arrays = [a for a, trained in zip(self.network.unpacked(self.arena.base), self.network.trained()) if trained]
+            self.arrays = [a for a, trained in zip(unpacked(&self.network.plan, self.arena.base), self.network.trained()) if trained]
         return self.arrays
 
     def statistics(self):

@@ -7,7 +7,7 @@ from libc.math cimport isfinite
 
 from fastnn.kernels.gradients cimport Gradients
 from fastnn.kernels.network cimport Network, State
-from fastnn.kernels.passes cimport Pass, require_rest
+from fastnn.kernels.passes cimport Pass
 from fastnn.kernels.plan cimport ENDING_LOSS
 
 
@@ -111,7 +111,7 @@ def apply_gradients(Network network not None, Gradients gradients not None):
         raise ValueError("these are gradients of another network")
     gradients.settle()
     with network.changing:
-        require_rest(network)
+        network.require_rest()
         before = network.state
         spare, network.spare = network.spare, None
         state = network.copy_state(before, spare)

@@ -102,13 +102,12 @@ cdef Py_ssize_t target_columns(const Term *term, const fnn_operation *operation,
 
 
 cdef int set_apart(Objective *objective, own, Py_ssize_t targets, bint together, Py_ssize_t units) except -1:
-    """What an objective (IN and OUT) whose loss is set says of a loss that comes between the phases. own: OwnLoss or None, which the caller
-    keeps; targets: columns of y that it takes."""
+    """What an objective (IN and OUT) whose loss is set says of a loss that comes between the phases. own: OwnLoss or None; targets:
+    columns of y that it takes."""
     name = (<bytes>loss_table()[objective.loss.index].name).decode()
     objective.ignored = objective.loss.p[0] if name.startswith("sparse") else NAN
     objective.apart = own is not None or together
     objective.together = together
-    objective.own = <void *>own if own is not None else NULL
     if own is not None:
         objective.targets = targets
         objective.kind = FNN_TARGETS_CLASS if own.classes else FNN_TARGETS_UNITS if targets == units else FNN_TARGETS_REPEATED

@@ -43,7 +43,8 @@ cdef class Network:
     cdef readonly object specification  # what a network of the same shape is made with
     cdef size_t itemsize
 
-    cdef bint busy(self) except -1
+    cdef int require_rest(self) except -1
+    cdef int require_end(self) except -1
     cdef State new_state(self)
     cdef int put(self, State state, Py_ssize_t slot, list arrays) except -1
     cdef list checked(self, arrays, str what)
@@ -52,8 +53,6 @@ cdef class Network:
     cdef Workspace workspace(self, Py_ssize_t rows, int threads, Py_ssize_t value_rows, Py_ssize_t blocks, bint train)
     cdef Workspace take_workspace(self, Py_ssize_t rows, int threads)
     cdef list canonical(self, State state, Py_ssize_t slot)
-    cdef list unpacked(self, const void *parameters)
-    cdef int packed(self, list arrays, void *parameters) except -1
     cpdef list trained(self)
     cdef int raise_own(self) except -1
     cdef results(self, Tally tally)

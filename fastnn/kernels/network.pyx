@@ -14,21 +14,22 @@ from fastnn.kernels.planning import folded
 from cpython.ref cimport Py_REFCNT
 from libc.string cimport memcpy
 
-from fastnn.kernels.dense cimport pack, unpack
 from fastnn.kernels.evaluation cimport evaluate_rows
 from fastnn.kernels.forward cimport Forward, Space, forward_rows
 from fastnn.kernels.losses cimport make_objective, set_apart
+from fastnn.kernels.matrices cimport new_matrix, require_matrix
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.metrics cimport Metrics, make_metrics
 from fastnn.kernels.own_loss cimport OwnLoss
 from fastnn.kernels.optimizers cimport fill_slots, make_optimizer, set_hyper
 from fastnn.kernels.operations cimport first_parameters
+from fastnn.kernels.packing cimport packed, shapes_of, unpacked
 from fastnn.kernels.pieces cimport pieces_of
-from fastnn.kernels.plan cimport COLUMN_ALIGN, SUM_ROWS, Node, Piece, Variable, round_up, slots_in_all
+from fastnn.kernels.plan cimport COLUMN_ALIGN, SUM_ROWS, Piece, Variable, round_up, slots_in_all
 from fastnn.kernels.planning cimport make_plan
 from fastnn.kernels.rates cimport Rates
 from fastnn.kernels.variables cimport ask, ask_decay, ask_orthogonal
-from fastnn.kernels.runtime cimport bf16_for, kernels_for, real
+from fastnn.kernels.runtime cimport bf16_for, kernels_for
 from fastnn.kernels.scores cimport finish_all
 from fastnn.kernels.shares cimport set_share
 from fastnn.kernels.threads cimport threads_for
@@ -125,21 +126,10 @@ cdef class Network:
         return [self.canonical(self.state, slot) for slot in range(1, 1 + (slots_in_all(&self.optimizer) if self.compiled else 0))]
 
     cdef list canonical(self, State state, Py_ssize_t slot):
-        return self.unpacked(<char *>state.arena.base + slot * self.plan.parameters * self.itemsize)
+        return unpacked(&self.plan, <char *>state.arena.base + slot * self.plan.parameters * self.itemsize)
 
     cdef int put(self, State state, Py_ssize_t slot, list arrays) except -1:
-        return self.packed(arrays, <char *>state.arena.base + slot * self.plan.parameters * self.itemsize)
-
-    cdef list unpacked(self, const void *parameters):
-        # what lies as the parameters do, shaped and ordered as `weights`
-        if self.dtype == "float32":
-            return unpack_all[float](self, <const float *>parameters)
-        return unpack_all[double](self, <const double *>parameters)
-
-    cdef int packed(self, list arrays, void *parameters) except -1:
-        if self.dtype == "float32":
-            return pack_all[float](self, arrays, <float *>parameters)
-        return pack_all[double](self, arrays, <double *>parameters)
+        return packed(&self.plan, arrays, <char *>state.arena.base + slot * self.plan.parameters * self.itemsize)
 
     cpdef list trained(self):
         """Whether the optimizer moves each array of :meth:`weights`."""
@@ -167,8 +157,7 @@ cdef class Network:
             While a training call runs; between two, the training goes on with the new weights.
         """
         cdef State state
-        if self.running:
-            raise RuntimeError("this network is being trained by another call; wait for it to end")
+        self.require_rest()
         arrays = self.checked(weights, "weights")
         state = self.copy_state(self.state)
         self.put(state, 0, arrays)
@@ -190,8 +179,7 @@ cdef class Network:
             If the network is not compiled, or while a training call runs.
         """
         cdef State state
-        if self.running:
-            raise RuntimeError("this network is being trained by another call; wait for it to end")
+        self.require_rest()
         if self.compiled is None:
             raise RuntimeError("compile the network before setting what its optimizer remembers")
         if len(slots) != slots_in_all(&self.optimizer):
@@ -214,26 +202,21 @@ cdef class Network:
             raise ValueError(f"{what} have shapes {[a.shape for a in arrays]}; expected {shapes}")
         return arrays
 
-    cdef bint busy(self) except -1:
-        """Whether a training is under way; one that was dropped without its end is not."""
-        return self.training is not None and self.training() is not None
+    cdef int require_rest(self) except -1:
+        """Raise while a training call runs; between two calls of a training, its weights may be changed."""
+        if self.running:
+            raise RuntimeError("this network is being trained by another call; wait for it to end")
+        return 0
+
+    cdef int require_end(self) except -1:
+        """Raise while a training is under way; one that was dropped without its end is not."""
+        if self.training is not None and self.training() is not None:
+            raise RuntimeError("this network is being trained by another call; wait for it to end")
+        return 0
 
     def shapes(self):
         """Shapes of all weights, in the order of :meth:`weights`."""
-        cdef Py_ssize_t i, v
-        cdef const Node *node
-        shapes = []
-        for i in range(self.plan.nodes):
-            node = &self.plan.node[i]
-            if node.op == NULL:
-                shapes.append((node.layer.inputs, node.layer.units))
-                if node.layer.bias:
-                    shapes.append((node.layer.units,))
-                continue
-            for v in range(node.op.vectors):
-                if node.op.used[v]:
-                    shapes.append((node.op.units,))
-        return shapes
+        return shapes_of(&self.plan)
 
     cdef int raise_own(self) except -1:
         # what a function of the user's own raised in the native call before
@@ -286,8 +269,7 @@ cdef class Network:
         """
         cdef State state
         cdef Optimizer before = self.optimizer
-        if self.busy():
-            raise RuntimeError("this network is being trained by another call; wait for it to end")
+        self.require_end()
         if precision is not None and precision != self.dtype and (precision != "bfloat16" or self.dtype != "float32"):
             raise ValueError(f"precision={precision!r} with dtype {self.dtype}: expected None, {self.dtype!r}, or 'bfloat16' with float32")
         if precision == "bfloat16" and self.plan.owns > 0:
@@ -353,8 +335,7 @@ cdef class Network:
         RuntimeError
             While the network is being trained.
         """
-        if self.busy():
-            raise RuntimeError("this network is being trained by another call; wait for it to end")
+        self.require_end()
         ask(&self.plan, asked)
         self.asked = [dict(settings) for settings in asked]
         self.idle.clear()
@@ -376,8 +357,7 @@ cdef class Network:
         cdef int i
         if self.compiled is None or not self.optimizer.averages:
             raise RuntimeError("the optimizer keeps no averages of the weights; compile the network with use_ema")
-        if self.running:
-            raise RuntimeError("this network is being trained by another call; wait for it to end")
+        self.require_rest()
         if self.state.iterations == 0:
             return
         state = self.copy_state(self.state)
@@ -440,12 +420,15 @@ cdef class Network:
         cdef Py_ssize_t rows = len(x)
         cdef int threads = threads_for(self.plan.operations / 3 * rows, (rows + 15) // 16, num_threads)
         cdef Space space = None
-        cdef cnp.npy_intp[2] shape = [rows, self.plan.outputs]
         cdef void *from_x
         cdef void *to
+        require_matrix(self.itemsize, x, "x", rows, self.plan.inputs)
         if out is None:
-            out = cnp.PyArray_EMPTY(2, shape, cnp.NPY_FLOAT if self.itemsize == 4 else cnp.NPY_DOUBLE, 0)
-        require_rows(self, x, out)
+            out = new_matrix(self.itemsize, rows, self.plan.outputs)
+        else:
+            require_matrix(self.itemsize, out, "out", rows, self.plan.outputs)
+            if not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out):
+                raise ValueError("out must be writeable")
         if self.spaces:
             try:
                 space = self.spaces.pop()  # atomic: whoever gets it, has it alone
@@ -541,64 +524,3 @@ cdef class Tally:
         self.state = np.zeros(network.objective.state)
         self.rows = 0
         self.apart = 0.0
-
-
-cdef int require_rows(Network network, x, out) except -1:
-    """Raise unless x and out are arrays that predictions can run on."""
-    cdef int typenum = cnp.NPY_FLOAT if network.itemsize == 4 else cnp.NPY_DOUBLE
-    if not (cnp.PyArray_Check(x) and cnp.PyArray_Check(out)):
-        raise TypeError("x and out must be arrays")
-    if cnp.PyArray_TYPE(<cnp.ndarray>x) != typenum or cnp.PyArray_TYPE(<cnp.ndarray>out) != typenum \
-            or not cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>x) or not cnp.PyArray_ISCARRAY(<cnp.ndarray>out):
-        raise ValueError(f"x and out must be C-contiguous and aligned {network.dtype} arrays, and out writeable")
-    if cnp.PyArray_NDIM(<cnp.ndarray>x) != 2 or cnp.PyArray_NDIM(<cnp.ndarray>out) != 2 \
-            or cnp.PyArray_DIM(<cnp.ndarray>x, 1) != network.plan.inputs or cnp.PyArray_DIM(<cnp.ndarray>out, 1) != network.plan.outputs \
-            or cnp.PyArray_DIM(<cnp.ndarray>x, 0) != cnp.PyArray_DIM(<cnp.ndarray>out, 0):
-        raise ValueError(f"x has shape {x.shape} and out {out.shape}; the network takes {network.plan.inputs} features and gives "
-                         f"{network.plan.outputs}")
-    return 0
-
-
-cdef list unpack_all(Network network, const real *weights):
-    cdef Py_ssize_t i, v, j
-    cdef real[:, ::1] kernel
-    cdef real[::1] vector
-    cdef const Node *node
-    arrays = [np.empty(shape, network.dtype) for shape in network.shapes()]
-    left = iter(arrays)
-    for i in range(network.plan.nodes):
-        node = &network.plan.node[i]
-        if node.op == NULL:
-            kernel = next(left)
-            if node.layer.bias:
-                vector = next(left)
-            unpack(node.layer, weights, &kernel[0, 0], &vector[0] if node.layer.bias else NULL)
-            continue
-        for v in range(node.op.vectors):
-            if node.op.used[v]:
-                vector = next(left)
-                for j in range(node.op.units):
-                    vector[j] = weights[node.op.weights + v * node.op.stride + j]
-    return arrays
-
-
-cdef int pack_all(Network network, list arrays, real *weights) except -1:
-    cdef Py_ssize_t i, v, j
-    cdef const real[:, ::1] kernel
-    cdef const real[::1] vector
-    cdef const Node *node
-    left = iter(arrays)
-    for i in range(network.plan.nodes):
-        node = &network.plan.node[i]
-        if node.op == NULL:
-            kernel = next(left)
-            if node.layer.bias:
-                vector = next(left)
-            pack(node.layer, &kernel[0, 0], &vector[0] if node.layer.bias else NULL, weights)
-            continue
-        for v in range(node.op.vectors):
-            if node.op.used[v]:
-                vector = next(left)
-                for j in range(node.op.units):
-                    weights[node.op.weights + v * node.op.stride + j] = vector[j]
-    return 0

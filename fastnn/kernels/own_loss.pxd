@@ -1,5 +1,5 @@
-from fastnn.kernels.plan cimport Objective, Plan, Space
 from fastnn.kernels.runtime cimport real
+from fastnn.kernels.schedule cimport Run
 
 
 cdef class OwnLoss:
@@ -8,9 +8,5 @@ cdef class OwnLoss:
     cdef readonly object name
     cdef readonly bint classes
     cdef readonly Py_ssize_t targets
-    cdef object error
 
-    cdef int again(self) except -1
-
-cdef int own_loss(void *own, const Plan *plan, const Space *space, const Objective *objective, real *work, bint weighted,
-                  Py_ssize_t rows, double scale) noexcept nogil
+cdef int judge(OwnLoss own, const Run *run, real *work) except -1

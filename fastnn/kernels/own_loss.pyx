@@ -1,13 +1,13 @@
 """A loss of the user's own: Python, between the rows phases forward and backward, for all rows of the batch at once.
 
-One thread calls it, with the GIL, while the others wait at the barrier. What it raises is kept, ends the step before anything of the
-weights has changed, and is raised again where the native call was made.
+What it raises ends the step before anything of the weights has changed (``own_calls.pyx``).
 """
 import numpy as np
 
 from fastnn.kernels.csrc cimport fnn_kernels
-from fastnn.kernels.plan cimport Objective, Plan, Space
+from fastnn.kernels.plan cimport Plan, Space
 from fastnn.kernels.runtime cimport real
+from fastnn.kernels.schedule cimport Run
 
 
 cdef class OwnLoss:
@@ -33,13 +33,6 @@ cdef class OwnLoss:
         self.name = name
         self.targets = targets
         self.classes = classes
-
-    cdef int again(self) except -1:
-        """Raise what the functions raised in the last native call, if anything."""
-        error, self.error = self.error, None
-        if error is not None:
-            raise error
-        return 0
 
     def call(self, y, p):
         """Losses and gradients of rows, checked.
@@ -71,27 +64,17 @@ cdef class OwnLoss:
         return tuple(found)
 
 
-cdef int own_loss(void *own, const Plan *plan, const Space *space, const Objective *objective, real *work, bint weighted,
-                  Py_ssize_t rows, double scale) noexcept nogil:
-    """Row values and deltas (OUT, with respect to the output) of the first `rows` rows of the workspace; -1 if something was raised,
-    which `OwnLoss.again` raises again."""
-    with gil:
-        try:
-            judge(<OwnLoss>own, plan, space, objective, work, weighted, rows, scale)
-            return 0
-        except BaseException as error:  # Ctrl-C included
-            (<OwnLoss>own).error = error
-            return -1
-
-
-cdef int judge(OwnLoss own, const Plan *plan, const Space *space, const Objective *objective, real *work, bint weighted, Py_ssize_t rows,
-               double scale) except -1:
+cdef int judge(OwnLoss own, const Run *run, real *work) except -1:
+    """Row values and deltas (OUT, with respect to the output) of the step's rows, the first of the workspace."""
+    cdef const Plan *plan = run.plan
+    cdef const Space *space = run.space
+    cdef bint weighted = run.train.weight != NULL
     cdef const fnn_kernels *k = plan.kernels
-    cdef Py_ssize_t ld = space.capacity, units = plan.outputs, targets = objective.targets, r, j
+    cdef Py_ssize_t ld = space.capacity, units = plan.outputs, targets = own.targets, rows = run.next.rows, r, j
     cdef real *value = work + space.values
     cdef real *delta = work + (plan.output.d.offset if plan.output.columns else space.delta)
     cdef const real *weight = work + space.weight
-    cdef real share = <real>scale
+    cdef real share = <real>run.next.scale
     dtype = np.float32 if real is float else np.float64
     cdef real[:, ::1] y = np.empty((rows, targets), dtype)
     cdef real[:, ::1] p = np.empty((rows, units), dtype)

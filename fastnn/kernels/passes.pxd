@@ -10,7 +10,6 @@ cdef class Pass:
     cdef Workspace space
     cdef Run run_state
     cdef Objective objective
-    cdef object loss_object   # what the objective points at
     cdef State state          # at whose weights the rows passed
     cdef State copied         # of whose weights `transposed` holds copies
     cdef State entered        # the same of those copies that only gradients with respect to the rows need
@@ -36,5 +35,3 @@ cdef class Pass:
     cdef int open_entry(self, Network network, State state) except -1
     cdef int close_entry(self) except -1
     cdef int step(self, Network network, Gradients gradients, State state) except -1
-
-cdef int require_rest(Network network) except -1

@@ -14,11 +14,12 @@ from fastnn.kernels.csrc cimport fnn_barrier_init, fnn_share
 from fastnn.kernels.dense cimport refresh_transposed
 from fastnn.kernels.epoch cimport prepare, step_team
 from fastnn.kernels.gradients cimport Gradients
+from fastnn.kernels.matrices cimport new_matrix, require_matrix, require_vector
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.network cimport Network, State
 from fastnn.kernels.operations cimport only_in_training
 from fastnn.kernels.optimizers cimport next_move
-from fastnn.kernels.own_weights cimport own_calls
+from fastnn.kernels.own_calls cimport own_calls
 from fastnn.kernels.penalties cimport has_penalties, penalty_of
 from fastnn.kernels.phases cimport apart_phases, backward_phases, forward_phases, rows_phases
 from fastnn.kernels.plan cimport (
@@ -65,7 +66,6 @@ cdef class Pass:
         self.own = own
         self.reduced = own and network.plan.bf16 != NULL
         self.objective = network.objective
-        self.loss_object = network.own
         self.objective.columns = self.objective.results = 1  # no metrics
         self.objective.metrics = 0
         self.objective.weights = 0
@@ -106,7 +106,7 @@ cdef class Pass:
         run.space = &self.space.space
         run.work = self.space.arena.base
         run.bad = &self.bad[0]
-        run.own_penalties = run.own_constraints = NULL
+        run.own_loss = run.own_penalties = run.own_constraints = NULL
         self.calls = own_calls(network, run)
         return 0
 
@@ -147,7 +147,7 @@ cdef class Pass:
             self.state = network.copy_state(network.state)
             return self.go(network, self.state, back)
         with network.changing:
-            require_rest(network)
+            network.require_rest()
             state = network.copy_state(network.state)
             network.running = True
             try:
@@ -190,8 +190,7 @@ cdef class Pass:
         """
         cdef Run *run = &self.run_state
         self.begin(network, x, None, None, training, seed, num_threads)
-        cdef cnp.npy_intp[2] shape = [run.train.rows, network.plan.outputs]
-        out = new_matrix(network, shape)
+        out = new_matrix(network.itemsize, run.train.rows, network.plan.outputs)
         run.train.output = cnp.PyArray_DATA(<cnp.ndarray>out)
         run.phases = forward_phases(run.plan, run.train.still, run.phase, run.stretch)
         self.go_in_training(network, False)
@@ -225,7 +224,7 @@ cdef class Pass:
             raise RuntimeError("backward() needs a forward() before it")
         if self.cuts != network.cuts:
             raise RuntimeError("the network was compiled anew, or other weights are to be trained, since forward(): call that again")
-        require_matrix(network, upstream, "upstream", run.train.rows, network.plan.outputs)
+        require_matrix(network.itemsize, upstream, "upstream", run.train.rows, network.plan.outputs)
         run.train.upstream = cnp.PyArray_DATA(<cnp.ndarray>upstream)
         return self.back(network, ENDING_UPSTREAM, False, weights, slopes)
 
@@ -234,7 +233,7 @@ cdef class Pass:
         """`forward` and `backward` at once, without the outputs."""
         cdef Run *run = &self.run_state
         self.begin(network, x, None, None, training, seed, num_threads)
-        require_matrix(network, upstream, "upstream", run.train.rows, network.plan.outputs)
+        require_matrix(network.itemsize, upstream, "upstream", run.train.rows, network.plan.outputs)
         run.train.output = NULL
         run.train.upstream = cnp.PyArray_DATA(<cnp.ndarray>upstream)
         return self.back(network, <Ending>(ENDING_OUTPUT | ENDING_UPSTREAM), True, weights, slopes)
@@ -244,7 +243,7 @@ cdef class Pass:
         cdef Run *run = &self.run_state
         cdef Py_ssize_t rows = len(x)
         self.kept = False
-        require_matrix(network, x, "x", rows, network.plan.inputs)
+        require_matrix(network.itemsize, x, "x", rows, network.plan.inputs)
         if rows == 0:
             raise ValueError("x has no rows")
         self.make_room(network, rows, num_threads)
@@ -253,10 +252,10 @@ cdef class Pass:
         run.train.key = <uint64_t>(int(seed) & 0xFFFFFFFFFFFFFFFF)
         run.train.still = not training
         if y is not None:
-            require_matrix(network, y, "y", rows, self.objective.targets)
+            require_matrix(network.itemsize, y, "y", rows, self.objective.targets)
             run.train.y = cnp.PyArray_DATA(<cnp.ndarray>y)
         if weight is not None:
-            require_vector(network, weight, "sample_weight", rows)
+            require_vector(network.itemsize, weight, "sample_weight", rows)
             run.train.weight = cnp.PyArray_DATA(<cnp.ndarray>weight)
         if y is not None:
             run.next.scale = batch_share(&self.objective, &run.train, 0, rows, network.itemsize)
@@ -265,7 +264,6 @@ cdef class Pass:
     cdef tuple back(self, Network network, Ending ending, bint forward, bint weights, bint slopes):
         # from the output on, or, `forward`, there and back
         cdef Run *run = &self.run_state
-        cdef cnp.npy_intp[2] shape = [run.train.rows, network.plan.inputs]
         cdef Gradients gradients = None
         cdef Py_ssize_t lowest = self.space.plan.lowest
         out = None
@@ -275,7 +273,7 @@ cdef class Pass:
         if slopes:
             if self.reduced:
                 raise ValueError("a pass in bfloat16 has no gradients with respect to its rows")
-            out = new_matrix(network, shape)
+            out = new_matrix(network.itemsize, run.train.rows, network.plan.inputs)
             run.train.slopes = cnp.PyArray_DATA(<cnp.ndarray>out)
             self.open_entry(network, network.state if forward else self.state)
         try:
@@ -417,38 +415,3 @@ cdef bint draws(const Plan *plan) noexcept:
         if only_in_training(&plan.op[i]):
             return True
     return False
-
-
-cdef int require_rest(Network network) except -1:
-    if network.running:
-        raise RuntimeError("this network is being trained by another call; wait for it to end")
-    return 0
-
-
-cdef object new_matrix(Network network, cnp.npy_intp *shape):
-    return cnp.PyArray_EMPTY(2, shape, cnp.NPY_FLOAT if network.itemsize == 4 else cnp.NPY_DOUBLE, 0)
-
-
-cdef int require_array(Network network, a, str name) except -1:
-    cdef int typenum = cnp.NPY_FLOAT if network.itemsize == 4 else cnp.NPY_DOUBLE
-    if not cnp.PyArray_Check(a):
-        raise TypeError(f"{name} must be an array")
-    if cnp.PyArray_TYPE(<cnp.ndarray>a) != typenum \
-            or not cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>a):
-        raise ValueError(f"{name} must be a C-contiguous and aligned {network.dtype} array")
-    return 0
-
-
-cdef int require_matrix(Network network, a, str name, Py_ssize_t rows, Py_ssize_t columns) except -1:
-    require_array(network, a, name)
-    if cnp.PyArray_NDIM(<cnp.ndarray>a) != 2 or cnp.PyArray_DIM(<cnp.ndarray>a, 0) != rows \
-            or cnp.PyArray_DIM(<cnp.ndarray>a, 1) != columns:
-        raise ValueError(f"{name} has shape {a.shape}; expected {(rows, columns)}")
-    return 0
-
-
-cdef int require_vector(Network network, a, str name, Py_ssize_t rows) except -1:
-    require_array(network, a, name)
-    if cnp.PyArray_NDIM(<cnp.ndarray>a) != 1 or cnp.PyArray_DIM(<cnp.ndarray>a, 0) != rows:
-        raise ValueError(f"{name} has shape {a.shape}; expected {(rows,)}")
-    return 0

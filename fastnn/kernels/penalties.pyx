@@ -2,7 +2,7 @@
 
 The loss of a batch has the penalty of the weights before its step, so a tile leaves its part where it adds the slopes. Sums run over the
 partial sums of ``Variable`` and then in 16 lanes of float64: an order that neither tiles nor threads change. Of penalties that look at
-whole variables, phases before that of the tiles have left the slopes (``angles.pyx``, ``own_weights.pyx``). Limits of weights, which
+whole variables, phases before that of the tiles have left the slopes (``angles.pyx``, ``own_calls.pyx``). Limits of weights, which
 tiles keep after their step, stand here too.
 """
 from libc.string cimport memset

@@ -338,10 +338,9 @@ cdef struct Objective:
     Share share
     double ignored            # class number of rows that count for nothing; NaN: none
     # The loss and the first deltas come between rows forward and rows backward: `apart`, of all rows `together` by a formula, else by
-    # functions of the user's `own`.
+    # functions of the user's own.
     bint apart
     bint together
-    void *own                 # OwnLoss
 
 # Where the rows of a batch come from. x: (n, inputs), y: (n, targets), weight: (n,) or NULL, all contiguous.
 cdef struct Source:

@@ -69,9 +69,10 @@ cdef struct Run:
     uint64_t seed
     fnn_barrier barrier
     int *bad                  # what each thread found not finite in its rows
-    void *own_penalties       # Python functions without arguments, or NULL: what Own.penalize and Own.constrain do
+    void *own_loss            # Python functions without arguments, or NULL: what Own.judge, Own.penalize and Own.constrain do
+    void *own_penalties
     void *own_constraints
-    double own_penalty        # what the first one found last
+    double own_penalty        # what the second one found last
     uint64_t float_state      # of the first thread, before it came here
     double *processor         # seconds that each thread had the processor in this call
     bint keeps_outputs        # of a whole batch, for `step_outputs`

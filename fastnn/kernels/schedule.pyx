@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 from fastnn.kernels.csrc cimport FNN_FEW_ROWS, FNN_ORDERS, fnn_flag_get, fnn_jobs_reset, fnn_share, fnn_share_set
 from fastnn.kernels.metrics cimport fold_rows
 from fastnn.kernels.optimizers cimport next_move
-from fastnn.kernels.own_weights cimport call_own
+from fastnn.kernels.own_calls cimport call_own
 from fastnn.kernels.penalties cimport has_penalties, penalty_now, penalty_of
 from fastnn.kernels.plan cimport COLUMN_ALIGN, PHASE_ROWS, PHASE_SUMS_TILES, PHASE_TILES, Source, share
 from fastnn.kernels.runtime cimport clock

@@ -14,7 +14,7 @@ from fastnn.kernels.kept cimport results_so_far, step_outputs
 from fastnn.kernels.layout cimport Layout, lay_out
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.network cimport Network, State
-from fastnn.kernels.own_weights cimport own_calls
+from fastnn.kernels.own_calls cimport own_calls
 from fastnn.kernels.pace cimport Pace, choose, record, slice_seconds, start_pace
 from fastnn.kernels.plan cimport Source
 from fastnn.kernels.rates cimport Rates
@@ -186,8 +186,7 @@ cdef class Training:
                 run.best_parameters = self.best_parameters.base
         if reaching is not None:
             set_reaching(run, reaching)
-        if network.busy():
-            raise RuntimeError("this network is being trained by another call; wait for it to end")
+        network.require_end()
         network.training = weakref.ref(self)
         self.refresh()
 

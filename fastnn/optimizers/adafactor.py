@@ -1,11 +1,10 @@
 """Adafactor."""
 
 import math
-from typing import ClassVar
 
 import numpy as np
 
-from fastnn.optimizers.optimizer import Hyper, Optimizer, flag, hyper
+from fastnn.optimizers.optimizer import Hyper, Optimizer, given
 
 
 class Adafactor(Optimizer):
@@ -28,8 +27,7 @@ class Adafactor(Optimizer):
     relative_step : bool
         Whether ``1 / sqrt(t)`` limits a learning rate without a schedule. In Keras's formula it limits every
         step, so that this makes no difference.
-    weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency,
-    loss_scale_factor, gradient_accumulation_steps, name
+    weight_decay, ..., name
         As of `Optimizer`.
 
     Notes
@@ -39,15 +37,12 @@ class Adafactor(Optimizer):
     """
 
     native = "adafactor"
-    hypers: ClassVar = {
-        "learning_rate": Hyper(0.001),
-        "beta_2_decay": Hyper(-0.8, -math.inf, 0.0, closed=True),
-        "epsilon_1": Hyper(1e-30),
-        "epsilon_2": Hyper(1e-3),
-        "clip_threshold": Hyper(1.0, 1e-30),
-        "relative_step": Hyper(1.0, 0.0, 1.0, closed=True),
-    }
     slots = ("rows", "columns")
+    beta_2_decay = Hyper(-math.inf, 0.0, closed=True)
+    epsilon_1 = Hyper()
+    epsilon_2 = Hyper()
+    clip_threshold = Hyper(1e-30)
+    relative_step = Hyper(kind=bool)
 
     def __init__(
         self,
@@ -69,31 +64,7 @@ class Adafactor(Optimizer):
         name=None,
         **kwargs,
     ):
-        super().__init__(
-            learning_rate,
-            weight_decay,
-            clipnorm,
-            clipvalue,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            ema_overwrite_frequency,
-            loss_scale_factor,
-            gradient_accumulation_steps,
-            name,
-            **kwargs,
-        )
-        self.beta_2_decay = beta_2_decay
-        self.epsilon_1 = epsilon_1
-        self.epsilon_2 = epsilon_2
-        self.clip_threshold = clip_threshold
-        self.relative_step = relative_step
-
-    beta_2_decay = hyper("beta_2_decay")
-    epsilon_1 = hyper("epsilon_1")
-    epsilon_2 = hyper("epsilon_2")
-    clip_threshold = hyper("clip_threshold")
-    relative_step = flag("relative_step")
+        super().__init__(**given(locals()))
 
     @staticmethod
     def update(w, g, slots, step, hyper):

@@ -1,10 +1,8 @@
 """Adagrad and Adadelta."""
 
-from typing import ClassVar
-
 import numpy as np
 
-from fastnn.optimizers.optimizer import Hyper, Optimizer, hyper
+from fastnn.optimizers.optimizer import Hyper, Optimizer, given
 
 
 class Adagrad(Optimizer):
@@ -19,18 +17,14 @@ class Adagrad(Optimizer):
     initial_accumulator_value : float
         What ``a`` starts from.
     epsilon : float
-    weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency,
-    loss_scale_factor, gradient_accumulation_steps, name
+    weight_decay, ..., name
         As of `Optimizer`.
     """
 
     native = "adagrad"
-    hypers: ClassVar = {
-        "learning_rate": Hyper(0.001),
-        "initial_accumulator_value": Hyper(0.1),
-        "epsilon": Hyper(1e-7),
-    }
     slots = ("accumulator",)
+    initial_accumulator_value = Hyper()
+    epsilon = Hyper()
 
     def __init__(
         self,
@@ -49,25 +43,7 @@ class Adagrad(Optimizer):
         name=None,
         **kwargs,
     ):
-        super().__init__(
-            learning_rate,
-            weight_decay,
-            clipnorm,
-            clipvalue,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            ema_overwrite_frequency,
-            loss_scale_factor,
-            gradient_accumulation_steps,
-            name,
-            **kwargs,
-        )
-        self.initial_accumulator_value = initial_accumulator_value
-        self.epsilon = epsilon
-
-    initial_accumulator_value = hyper("initial_accumulator_value")
-    epsilon = hyper("epsilon")
+        super().__init__(**given(locals()))
 
     @staticmethod
     def update(w, g, slots, step, hyper):
@@ -87,18 +63,14 @@ class Adadelta(Optimizer):
     rho : float
         In [0, 1].
     epsilon : float
-    weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency,
-    loss_scale_factor, gradient_accumulation_steps, name
+    weight_decay, ..., name
         As of `Optimizer`.
     """
 
     native = "adadelta"
-    hypers: ClassVar = {
-        "learning_rate": Hyper(0.001),
-        "rho": Hyper(0.95, 0.0, 1.0, closed=True),
-        "epsilon": Hyper(1e-7),
-    }
     slots = ("accumulated_grad", "accumulated_delta_var")
+    rho = Hyper(high=1.0, closed=True)
+    epsilon = Hyper()
 
     def __init__(
         self,
@@ -117,25 +89,7 @@ class Adadelta(Optimizer):
         name=None,
         **kwargs,
     ):
-        super().__init__(
-            learning_rate,
-            weight_decay,
-            clipnorm,
-            clipvalue,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            ema_overwrite_frequency,
-            loss_scale_factor,
-            gradient_accumulation_steps,
-            name,
-            **kwargs,
-        )
-        self.rho = rho
-        self.epsilon = epsilon
-
-    rho = hyper("rho")
-    epsilon = hyper("epsilon")
+        super().__init__(**given(locals()))
 
     @staticmethod
     def update(w, g, slots, step, hyper):

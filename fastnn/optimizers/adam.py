@@ -1,11 +1,10 @@
 """Adam and what was made of it."""
 
 import math
-from typing import ClassVar
 
 import numpy as np
 
-from fastnn.optimizers.optimizer import Hyper, Optimizer, flag, hyper
+from fastnn.optimizers.optimizer import Hyper, Optimizer, given
 
 
 class Adam(Optimizer):
@@ -24,20 +23,16 @@ class Adam(Optimizer):
         Added to the uncorrected ``sqrt(v)``, as in Keras.
     amsgrad : bool
         Whether the largest ``v`` so far takes its place in the step (Reddi, Kale and Kumar, 2018).
-    weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency,
-    loss_scale_factor, gradient_accumulation_steps, name
+    weight_decay, ..., name
         As of `Optimizer`.
     """
 
     native = "adam"
-    hypers: ClassVar = {
-        "learning_rate": Hyper(0.001),
-        "beta_1": Hyper(0.9, 0.0, 1.0),
-        "beta_2": Hyper(0.999, 0.0, 1.0),
-        "epsilon": Hyper(1e-7),
-        "amsgrad": Hyper(0.0, 0.0, 1.0, closed=True),
-    }
     slots = ("momentum", "velocity", "velocity_hat")
+    beta_1 = Hyper(high=1.0)
+    beta_2 = Hyper(high=1.0)
+    epsilon = Hyper()
+    amsgrad = Hyper(kind=bool)
 
     def __init__(
         self,
@@ -58,29 +53,7 @@ class Adam(Optimizer):
         name=None,
         **kwargs,
     ):
-        super().__init__(
-            learning_rate,
-            weight_decay,
-            clipnorm,
-            clipvalue,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            ema_overwrite_frequency,
-            loss_scale_factor,
-            gradient_accumulation_steps,
-            name,
-            **kwargs,
-        )
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-        self.amsgrad = amsgrad
-
-    beta_1 = hyper("beta_1")
-    beta_2 = hyper("beta_2")
-    epsilon = hyper("epsilon")
-    amsgrad = flag("amsgrad")
+        super().__init__(**given(locals()))
 
     def slots_used(self):
         return self.slots if self.amsgrad else self.slots[:2]
@@ -105,8 +78,7 @@ class AdamW(Adam):
     weight_decay : float
     learning_rate, beta_1, beta_2, epsilon, amsgrad
         As of `Adam`.
-    clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency, loss_scale_factor,
-    gradient_accumulation_steps, name
+    clipnorm, ..., name
         As of `Optimizer`.
     """
 
@@ -131,24 +103,7 @@ class AdamW(Adam):
     ):
         if weight_decay is None:
             raise ValueError("AdamW: weight_decay must be a number, got None; Adam is AdamW without it.")
-        super().__init__(
-            learning_rate,
-            beta_1,
-            beta_2,
-            epsilon,
-            amsgrad,
-            weight_decay,
-            clipnorm,
-            clipvalue,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            ema_overwrite_frequency,
-            loss_scale_factor,
-            gradient_accumulation_steps,
-            name,
-            **kwargs,
-        )
+        super().__init__(**given(locals()))
 
 
 class Adamax(Optimizer):
@@ -163,19 +118,15 @@ class Adamax(Optimizer):
     beta_1, beta_2 : float
         In [0, 1).
     epsilon : float
-    weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency,
-    loss_scale_factor, gradient_accumulation_steps, name
+    weight_decay, ..., name
         As of `Optimizer`.
     """
 
     native = "adamax"
-    hypers: ClassVar = {
-        "learning_rate": Hyper(0.001),
-        "beta_1": Hyper(0.9, 0.0, 1.0),
-        "beta_2": Hyper(0.999, 0.0, 1.0),
-        "epsilon": Hyper(1e-7),
-    }
     slots = ("momentum", "norm")
+    beta_1 = Hyper(high=1.0)
+    beta_2 = Hyper(high=1.0)
+    epsilon = Hyper()
 
     def __init__(
         self,
@@ -195,27 +146,7 @@ class Adamax(Optimizer):
         name=None,
         **kwargs,
     ):
-        super().__init__(
-            learning_rate,
-            weight_decay,
-            clipnorm,
-            clipvalue,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            ema_overwrite_frequency,
-            loss_scale_factor,
-            gradient_accumulation_steps,
-            name,
-            **kwargs,
-        )
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-
-    beta_1 = hyper("beta_1")
-    beta_2 = hyper("beta_2")
-    epsilon = hyper("epsilon")
+        super().__init__(**given(locals()))
 
     @staticmethod
     def update(w, g, slots, step, hyper):
@@ -239,19 +170,15 @@ class Nadam(Optimizer):
     beta_1, beta_2 : float
         In [0, 1).
     epsilon : float
-    weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency,
-    loss_scale_factor, gradient_accumulation_steps, name
+    weight_decay, ..., name
         As of `Optimizer`.
     """
 
     native = "nadam"
-    hypers: ClassVar = {
-        "learning_rate": Hyper(0.001),
-        "beta_1": Hyper(0.9, 0.0, 1.0),
-        "beta_2": Hyper(0.999, 0.0, 1.0),
-        "epsilon": Hyper(1e-7),
-    }
     slots = ("momentum", "velocity")
+    beta_1 = Hyper(high=1.0)
+    beta_2 = Hyper(high=1.0)
+    epsilon = Hyper()
 
     def __init__(
         self,
@@ -271,27 +198,7 @@ class Nadam(Optimizer):
         name=None,
         **kwargs,
     ):
-        super().__init__(
-            learning_rate,
-            weight_decay,
-            clipnorm,
-            clipvalue,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            ema_overwrite_frequency,
-            loss_scale_factor,
-            gradient_accumulation_steps,
-            name,
-            **kwargs,
-        )
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-
-    beta_1 = hyper("beta_1")
-    beta_2 = hyper("beta_2")
-    epsilon = hyper("epsilon")
+        super().__init__(**given(locals()))
 
     @staticmethod
     def update(w, g, slots, step, hyper):

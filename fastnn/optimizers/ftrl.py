@@ -1,11 +1,10 @@
 """Ftrl."""
 
 import math
-from typing import ClassVar
 
 import numpy as np
 
-from fastnn.optimizers.optimizer import Hyper, Optimizer, hyper
+from fastnn.optimizers.optimizer import Hyper, Optimizer, given
 
 
 class Ftrl(Optimizer):
@@ -27,22 +26,18 @@ class Ftrl(Optimizer):
         What ``a`` starts from.
     l1_regularization_strength, l2_regularization_strength, l2_shrinkage_regularization_strength, beta : float
         At least 0.
-    weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency,
-    loss_scale_factor, gradient_accumulation_steps, name
+    weight_decay, ..., name
         As of `Optimizer`.
     """
 
     native = "ftrl"
-    hypers: ClassVar = {
-        "learning_rate": Hyper(0.001),
-        "learning_rate_power": Hyper(-0.5, -math.inf, 0.0, closed=True),
-        "initial_accumulator_value": Hyper(0.1),
-        "l1_regularization_strength": Hyper(0.0),
-        "l2_regularization_strength": Hyper(0.0),
-        "l2_shrinkage_regularization_strength": Hyper(0.0),
-        "beta": Hyper(0.0),
-    }
     slots = ("accumulator", "linear")
+    learning_rate_power = Hyper(-math.inf, 0.0, closed=True)
+    initial_accumulator_value = Hyper()
+    l1_regularization_strength = Hyper()
+    l2_regularization_strength = Hyper()
+    l2_shrinkage_regularization_strength = Hyper()
+    beta = Hyper()
 
     def __init__(
         self,
@@ -65,33 +60,7 @@ class Ftrl(Optimizer):
         name=None,
         **kwargs,
     ):
-        super().__init__(
-            learning_rate,
-            weight_decay,
-            clipnorm,
-            clipvalue,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            ema_overwrite_frequency,
-            loss_scale_factor,
-            gradient_accumulation_steps,
-            name,
-            **kwargs,
-        )
-        self.learning_rate_power = learning_rate_power
-        self.initial_accumulator_value = initial_accumulator_value
-        self.l1_regularization_strength = l1_regularization_strength
-        self.l2_regularization_strength = l2_regularization_strength
-        self.l2_shrinkage_regularization_strength = l2_shrinkage_regularization_strength
-        self.beta = beta
-
-    learning_rate_power = hyper("learning_rate_power")
-    initial_accumulator_value = hyper("initial_accumulator_value")
-    l1_regularization_strength = hyper("l1_regularization_strength")
-    l2_regularization_strength = hyper("l2_regularization_strength")
-    l2_shrinkage_regularization_strength = hyper("l2_shrinkage_regularization_strength")
-    beta = hyper("beta")
+        super().__init__(**given(locals()))
 
     @staticmethod
     def update(w, g, slots, step, hyper):

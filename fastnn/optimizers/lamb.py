@@ -1,10 +1,8 @@
 """Lamb."""
 
-from typing import ClassVar
-
 import numpy as np
 
-from fastnn.optimizers.optimizer import Hyper, Optimizer, hyper
+from fastnn.optimizers.optimizer import Hyper, Optimizer, given
 
 
 class Lamb(Optimizer):
@@ -21,19 +19,15 @@ class Lamb(Optimizer):
     beta_1, beta_2 : float
         In [0, 1).
     epsilon : float
-    weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency,
-    loss_scale_factor, gradient_accumulation_steps, name
+    weight_decay, ..., name
         As of `Optimizer`.
     """
 
     native = "lamb"
-    hypers: ClassVar = {
-        "learning_rate": Hyper(0.001),
-        "beta_1": Hyper(0.9, 0.0, 1.0),
-        "beta_2": Hyper(0.999, 0.0, 1.0),
-        "epsilon": Hyper(1e-7),
-    }
     slots = ("momentum", "velocity")
+    beta_1 = Hyper(high=1.0)
+    beta_2 = Hyper(high=1.0)
+    epsilon = Hyper()
 
     def __init__(
         self,
@@ -53,27 +47,7 @@ class Lamb(Optimizer):
         name=None,
         **kwargs,
     ):
-        super().__init__(
-            learning_rate,
-            weight_decay,
-            clipnorm,
-            clipvalue,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            ema_overwrite_frequency,
-            loss_scale_factor,
-            gradient_accumulation_steps,
-            name,
-            **kwargs,
-        )
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.epsilon = epsilon
-
-    beta_1 = hyper("beta_1")
-    beta_2 = hyper("beta_2")
-    epsilon = hyper("epsilon")
+        super().__init__(**given(locals()))
 
     @staticmethod
     def update(w, g, slots, step, hyper):

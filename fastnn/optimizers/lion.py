@@ -1,10 +1,8 @@
 """Lion."""
 
-from typing import ClassVar
-
 import numpy as np
 
-from fastnn.optimizers.optimizer import Hyper, Optimizer, hyper
+from fastnn.optimizers.optimizer import Hyper, Optimizer, given
 
 
 class Lion(Optimizer):
@@ -21,18 +19,14 @@ class Lion(Optimizer):
         In (0, 1].
     beta_2 : float
         In [0, 1].
-    weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency,
-    loss_scale_factor, gradient_accumulation_steps, name
+    weight_decay, ..., name
         As of `Optimizer`.
     """
 
     native = "lion"
-    hypers: ClassVar = {
-        "learning_rate": Hyper(0.001),
-        "beta_1": Hyper(0.9, 0.0, 1.0, closed=True),
-        "beta_2": Hyper(0.99, 0.0, 1.0, closed=True),
-    }
     slots = ("momentum",)
+    beta_1 = Hyper(high=1.0, closed=True)
+    beta_2 = Hyper(high=1.0, closed=True)
 
     def __init__(
         self,
@@ -55,25 +49,7 @@ class Lion(Optimizer):
             raise ValueError(
                 "Lion: beta_1 must be above 0, got 0; without it, only signs of gradients count."
             )
-        super().__init__(
-            learning_rate,
-            weight_decay,
-            clipnorm,
-            clipvalue,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            ema_overwrite_frequency,
-            loss_scale_factor,
-            gradient_accumulation_steps,
-            name,
-            **kwargs,
-        )
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-
-    beta_1 = hyper("beta_1")
-    beta_2 = hyper("beta_2")
+        super().__init__(**given(locals()))
 
     @staticmethod
     def update(w, g, slots, step, hyper):

@@ -2,12 +2,12 @@
 
 import math
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from fastnn.optimizers.adam import Adam
-from fastnn.optimizers.optimizer import Hyper, Optimizer, flag, hyper
+from fastnn.optimizers.optimizer import Hyper, Optimizer, given
 
 _ANY = (-math.inf, math.inf)
 
@@ -31,8 +31,7 @@ class Muon(Optimizer):
         The decay of variables that take Adam's steps; ``weight_decay`` is that of the others.
     epsilon : float
         Of Adam's steps.
-    weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency,
-    loss_scale_factor, gradient_accumulation_steps, name
+    weight_decay, ..., name
         As of `Optimizer`.
     exclude_layers : list of str, optional
         Regular expressions: a matrix in whose path one is found takes Adam's steps. The last layer's name
@@ -51,22 +50,19 @@ class Muon(Optimizer):
     """
 
     native = "muon"
-    hypers: ClassVar = {
-        "learning_rate": Hyper(0.001),
-        "adam_beta_1": Hyper(0.9, 0.0, 1.0),
-        "adam_beta_2": Hyper(0.999, 0.0, 1.0),
-        "epsilon": Hyper(1e-7),
-        "adam_weight_decay": Hyper(0.004),
-        "adam_lr_ratio": Hyper(1.0),
-        "momentum": Hyper(0.95, 0.0, 1.0, closed=True),
-        "nesterov": Hyper(1.0, 0.0, 1.0, closed=True),
-        "ns_steps": Hyper(5.0, 0.0, 60.0, closed=True),
-        "muon_a": Hyper(3.4445, *_ANY),
-        "muon_b": Hyper(-4.775, *_ANY),
-        "muon_c": Hyper(2.0315, *_ANY),
-        "rms_rate": Hyper(0.2, *_ANY),
-    }
     slots = ("momentum", "velocity")
+    adam_beta_1 = Hyper(high=1.0)
+    adam_beta_2 = Hyper(high=1.0)
+    epsilon = Hyper()
+    adam_weight_decay = Hyper(none=0.0)
+    adam_lr_ratio = Hyper()
+    momentum = Hyper(high=1.0, closed=True)
+    nesterov = Hyper(kind=bool)
+    ns_steps = Hyper(high=60.0, closed=True, kind=int)
+    muon_a = Hyper(*_ANY)
+    muon_b = Hyper(*_ANY)
+    muon_c = Hyper(*_ANY)
+    rms_rate = Hyper(none=-1.0)
 
     def __init__(
         self,
@@ -97,76 +93,11 @@ class Muon(Optimizer):
         rms_rate=0.2,
         **kwargs,
     ):
-        super().__init__(
-            learning_rate,
-            weight_decay,
-            clipnorm,
-            clipvalue,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            ema_overwrite_frequency,
-            loss_scale_factor,
-            gradient_accumulation_steps,
-            name,
-            **kwargs,
-        )
         if isinstance(exclude_layers, str):
             raise TypeError(f"Muon: exclude_layers must be a list of strings, got {exclude_layers!r}.")
-        self.adam_beta_1 = adam_beta_1
-        self.adam_beta_2 = adam_beta_2
-        self.epsilon = epsilon
-        self.adam_weight_decay = adam_weight_decay
-        self.adam_lr_ratio = adam_lr_ratio
-        self.momentum = momentum
-        self.nesterov = nesterov
-        self.ns_steps = ns_steps
-        self.muon_a = muon_a
-        self.muon_b = muon_b
-        self.muon_c = muon_c
-        self.rms_rate = rms_rate
+        super().__init__(**given(locals(), but=("exclude_layers", "exclude_embeddings")))
         self.exclude_layers = list(exclude_layers or [])
         self.exclude_embeddings = exclude_embeddings
-
-    adam_beta_1 = hyper("adam_beta_1")
-    adam_beta_2 = hyper("adam_beta_2")
-    epsilon = hyper("epsilon")
-    adam_lr_ratio = hyper("adam_lr_ratio")
-    momentum = hyper("momentum")
-    nesterov = flag("nesterov")
-    muon_a = hyper("muon_a")
-    muon_b = hyper("muon_b")
-    muon_c = hyper("muon_c")
-
-    @property
-    def adam_weight_decay(self) -> float | None:
-        return self._adam_weight_decay
-
-    @adam_weight_decay.setter
-    def adam_weight_decay(self, value: float | None) -> None:
-        self._set("adam_weight_decay", 0.0 if value is None else value)
-        self._adam_weight_decay = value
-
-    @property
-    def ns_steps(self) -> int:
-        return int(self._hyper["ns_steps"])
-
-    @ns_steps.setter
-    def ns_steps(self, value: int) -> None:
-        if isinstance(value, bool) or not hasattr(value, "__index__"):
-            raise TypeError(f"Muon: ns_steps must be a whole number, got {value!r}.")
-        self._set("ns_steps", value)
-
-    @property
-    def rms_rate(self) -> float | None:
-        return self._rms_rate
-
-    @rms_rate.setter
-    def rms_rate(self, value: float | None) -> None:
-        if value is not None and value < 0:
-            raise ValueError(f"Muon: rms_rate must be at least 0, or None, got {value!r}.")
-        self._set("rms_rate", -1.0 if value is None else value)  # what the compiled update takes for none
-        self._rms_rate = value
 
     def orthogonalises(self, variable: Any) -> bool:
         if len(variable.shape) != 2 or (self.exclude_embeddings and "embedding" in variable.path.lower()):

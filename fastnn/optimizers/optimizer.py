@@ -3,7 +3,7 @@
 import math
 import re
 import weakref
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -28,13 +28,61 @@ _COMMON = (
 )
 
 
-class Hyper(NamedTuple):
-    """A number that the update reads, and the range it must be in (``low <= value < high``)."""
+class Hyper:
+    """An attribute that the update reads as a number, in a range (``low <= value < high``).
 
-    default: float
-    low: float = 0.0
-    high: float = math.inf
-    closed: bool = False  # the range includes ``high``
+    Parameters
+    ----------
+    low, high : float
+    closed : bool
+        Whether the range includes ``high``.
+    kind : type
+        Of what the attribute gives: float, int, or bool for an option, which any value turns on or off.
+    none : float, optional
+        What the update reads where the attribute is None; without it, None is an error.
+    """
+
+    def __init__(
+        self,
+        low: float = 0.0,
+        high: float = math.inf,
+        closed: bool = False,
+        kind: type = float,
+        none: float | None = None,
+    ):
+        self.low, self.high, self.closed, self.kind, self.none = low, high, closed, kind, none
+
+    def __set_name__(self, owner: type["Optimizer"], name: str) -> None:
+        self.name = name
+        owner.hypers = {**owner.hypers, name: self}
+
+    def __get__(self, optimizer: "Optimizer | None", owner: type | None = None) -> Any:
+        return self if optimizer is None else vars(optimizer)[self.name]
+
+    def __set__(self, optimizer: "Optimizer", value: Any) -> None:
+        if value is None and self.none is not None:
+            number, kept = self.none, None
+        else:
+            number = self.number(value, f"{type(optimizer).__name__}: {self.name}")
+            kept = self.kind(number)
+        optimizer.tell(self.name, number)
+        vars(optimizer)[self.name] = kept
+
+    def number(self, value: Any, what: str) -> float:
+        """Return the number that the update reads, if it is in the range."""
+        if self.kind is bool:
+            return float(bool(value))
+        if self.kind is int and (isinstance(value, bool) or not hasattr(value, "__index__")):
+            raise TypeError(f"{what} must be a whole number, got {value!r}.")
+        value = _number(value, what)
+        inside = self.low <= value <= self.high if self.closed else self.low <= value < self.high
+        if not inside:
+            upper = "at most" if self.closed else "below"
+            bounds = f"at least {self.low:g}" if self.low > -math.inf else ""
+            if self.high < math.inf:
+                bounds += f"{' and ' if bounds else ''}{upper} {self.high:g}"
+            raise ValueError(f"{what} must be {bounds}, got {value!r}.")
+        return value
 
 
 class Scalar(float):
@@ -71,8 +119,9 @@ class Count(int):
 class Optimizer(Configured):
     """Base class of the optimizers.
 
-    Subclasses declare ``native`` (the name of the compiled update), ``hypers`` (what it reads), ``slots``
-    (arrays it keeps for each weight) and `update`, the formula.
+    Subclasses declare ``native`` (the name of the compiled update), what it reads (each a `Hyper`), ``slots``
+    (arrays it keeps for each weight) and `update`, the formula. Their constructors list all arguments, in
+    Keras's order, for readers and type checkers, and hand them on by name.
 
     Parameters
     ----------
@@ -117,8 +166,10 @@ class Optimizer(Configured):
     """
 
     native: ClassVar[str]
-    hypers: ClassVar[dict[str, Hyper]] = {}
+    hypers: ClassVar[dict[str, Hyper]] = {"learning_rate": Hyper()}  # each `Hyper` enters itself
     slots: ClassVar[tuple[str, ...]] = ()
+    weight_decay = Hyper(none=0.0)
+    clipvalue = Hyper(-math.inf, none=0.0)  # as in Keras, only a positive one clips
 
     def __init__(
         self,
@@ -133,11 +184,12 @@ class Optimizer(Configured):
         loss_scale_factor: float | None = None,
         gradient_accumulation_steps: int | None = None,
         name: str | None = None,
-        **kwargs: Any,
+        **own: Any,
     ):
         kind = type(self).__name__
-        if kwargs:
-            raise TypeError(f"{kind} takes no argument {', '.join(map(repr, kwargs))}.{_old_names(kwargs)}")
+        unknown = {key: value for key, value in own.items() if key not in self.hypers}
+        if unknown:
+            raise TypeError(f"{kind} takes no argument {', '.join(map(repr, unknown))}.{_old_names(unknown)}")
         self.name = automatic(kind) if name is None else check(name, kind)
         self._hyper: dict[str, float] = {}
         self._engines: list[weakref.ref] = []
@@ -148,9 +200,9 @@ class Optimizer(Configured):
             if value is not None:
                 _number(value, f"{kind}: {key}")
         if sum(value is not None for value in clips.values()) > 1:
-            given = ", ".join(f"{key}={value!r}" for key, value in clips.items() if value is not None)
+            found = ", ".join(f"{key}={value!r}" for key, value in clips.items() if value is not None)
             raise ValueError(
-                f"{kind}: only one of clipnorm, clipvalue and global_clipnorm can be set, got {given}."
+                f"{kind}: only one of clipnorm, clipvalue and global_clipnorm can be set, got {found}."
             )
         if use_ema and not 0 <= _number(ema_momentum, f"{kind}: ema_momentum") <= 1:
             raise ValueError(f"{kind}: ema_momentum must be between 0 and 1, got {ema_momentum!r}.")
@@ -169,6 +221,8 @@ class Optimizer(Configured):
         self.clipvalue = clipvalue
         self._schedule: Any = None  # of the learning rate: a LearningRateSchedule, or a callable
         self.learning_rate = learning_rate
+        for key, value in own.items():
+            setattr(self, key, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("lr", "decay"):
@@ -179,8 +233,7 @@ class Optimizer(Configured):
 
     def native_hypers(self) -> dict[str, float]:
         """Return the numbers for the compiled update, by name."""
-        common = {"weight_decay": self.weight_decay or 0.0, "clipvalue": self.clipvalue or 0.0}
-        return {**self._hyper, **common, **self.native_extras()}
+        return {**self._hyper, **self.native_extras()}
 
     def native_rates(self) -> Rates | None:
         """Return the schedule of the learning rate for one compiled network, or None."""
@@ -283,22 +336,11 @@ class Optimizer(Configured):
         engines = [ref() for ref in self._engines]
         return [e for e in engines if e is not None and e.optimizer is self]
 
-    def _set(self, name: str, value: Any) -> None:
-        limits = self.hypers[name]
-        value = _number(value, f"{type(self).__name__}: {name}")
-        inside = limits.low <= value <= limits.high if limits.closed else limits.low <= value < limits.high
-        if not inside:
-            upper = "at most" if limits.closed else "below"
-            bounds = f"at least {limits.low:g}" if limits.low > -math.inf else ""
-            if limits.high < math.inf:
-                bounds += f"{' and ' if bounds else ''}{upper} {limits.high:g}"
-            raise ValueError(f"{type(self).__name__}: {name} must be {bounds}, got {value!r}.")
-        self._tell(name, value)
-        self._hyper[name] = value
-
-    def _tell(self, name: str, value: float) -> None:
-        for engine in self._bound():  # before it is stored here, since a network may refuse
+    def tell(self, name: str, value: float) -> None:
+        """Keep a number that the update reads, once all networks that train with it have taken it."""
+        for engine in self._bound():  # first, since a network may refuse
             engine.set_hyper(name, value)
+        self._hyper[name] = value
 
     @property
     def iterations(self) -> Count:
@@ -335,30 +377,9 @@ class Optimizer(Configured):
                 f"{type(self).__name__} follows the schedule {type(self._schedule).__name__}, so its "
                 "learning_rate cannot be set to a number; make the optimizer with a number for that."
             )
-        self._set("learning_rate", value)
+        rate = self.hypers["learning_rate"].number(value, f"{type(self).__name__}: learning_rate")
+        self.tell("learning_rate", rate)
         self._schedule = None
-
-    @property
-    def weight_decay(self) -> float | None:
-        return self._weight_decay
-
-    @weight_decay.setter
-    def weight_decay(self, value: float | None) -> None:
-        number = 0.0 if value is None else _number(value, f"{type(self).__name__}: weight_decay")
-        if number < 0:
-            raise ValueError(f"{type(self).__name__}: weight_decay must be at least 0, got {value!r}.")
-        self._tell("weight_decay", number)
-        self._weight_decay = value
-
-    @property
-    def clipvalue(self) -> float | None:
-        return self._clipvalue
-
-    @clipvalue.setter
-    def clipvalue(self, value: float | None) -> None:
-        number = 0.0 if value is None else _number(value, f"{type(self).__name__}: clipvalue")
-        self._tell("clipvalue", max(number, 0.0))  # as in Keras, only a positive one clips
-        self._clipvalue = value
 
     # Weight decay -------------------------------------------------------------------------------------------
 
@@ -422,28 +443,10 @@ class Optimizer(Configured):
         return f"<{type(self).__name__} name={self.name} learning_rate={self.learning_rate:g}>"
 
 
-def hyper(name: str) -> Any:
-    """Return a property for one of ``hypers``."""
-
-    def read(self: Optimizer) -> float:
-        return self._hyper[name]
-
-    def write(self: Optimizer, value: Any) -> None:
-        self._set(name, value)
-
-    return property(read, write)
-
-
-def flag(name: str) -> Any:
-    """Return a property for one of ``hypers`` that is an option, stored as 0 or 1."""
-
-    def read(self: Optimizer) -> bool:
-        return bool(self._hyper[name])
-
-    def write(self: Optimizer, value: Any) -> None:
-        self._set(name, float(bool(value)))
-
-    return property(read, write)
+def given(names: dict[str, Any], but: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Return the arguments of a constructor by name, from its `locals()`, ``but`` some."""
+    found = {**names, **names["kwargs"]}
+    return {key: value for key, value in found.items() if key not in ("self", "__class__", "kwargs", *but)}
 
 
 def _number(value: Any, what: str) -> float:

@@ -1,10 +1,8 @@
 """RMSprop."""
 
-from typing import ClassVar
-
 import numpy as np
 
-from fastnn.optimizers.optimizer import Hyper, Optimizer, flag, hyper
+from fastnn.optimizers.optimizer import Hyper, Optimizer, given
 
 
 class RMSprop(Optimizer):
@@ -22,20 +20,16 @@ class RMSprop(Optimizer):
     momentum : float
     epsilon : float
     centered : bool
-    weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency,
-    loss_scale_factor, gradient_accumulation_steps, name
+    weight_decay, ..., name
         As of `Optimizer`.
     """
 
     native = "rmsprop"
-    hypers: ClassVar = {
-        "learning_rate": Hyper(0.001),
-        "rho": Hyper(0.9, 0.0, 1.0, closed=True),
-        "momentum": Hyper(0.0),
-        "epsilon": Hyper(1e-7),
-        "centered": Hyper(0.0, 0.0, 1.0, closed=True),
-    }
     slots = ("velocity", "momentum", "average_gradient")
+    rho = Hyper(high=1.0, closed=True)
+    momentum = Hyper()
+    epsilon = Hyper()
+    centered = Hyper(kind=bool)
 
     def __init__(
         self,
@@ -56,29 +50,7 @@ class RMSprop(Optimizer):
         name=None,
         **kwargs,
     ):
-        super().__init__(
-            learning_rate,
-            weight_decay,
-            clipnorm,
-            clipvalue,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            ema_overwrite_frequency,
-            loss_scale_factor,
-            gradient_accumulation_steps,
-            name,
-            **kwargs,
-        )
-        self.rho = rho
-        self.momentum = momentum
-        self.epsilon = epsilon
-        self.centered = centered
-
-    rho = hyper("rho")
-    momentum = hyper("momentum")
-    epsilon = hyper("epsilon")
-    centered = flag("centered")
+        super().__init__(**given(locals()))
 
     def slots_used(self):
         wanted = {"momentum": self.momentum, "average_gradient": self.centered}

@@ -1,8 +1,6 @@
 """Gradient descent."""
 
-from typing import ClassVar
-
-from fastnn.optimizers.optimizer import Hyper, Optimizer, flag, hyper
+from fastnn.optimizers.optimizer import Hyper, Optimizer, given
 
 
 class SGD(Optimizer):
@@ -17,18 +15,14 @@ class SGD(Optimizer):
     momentum : float
         In [0, 1].
     nesterov : bool
-    weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum, ema_overwrite_frequency,
-    loss_scale_factor, gradient_accumulation_steps, name
+    weight_decay, ..., name
         As of `Optimizer`.
     """
 
     native = "sgd"
-    hypers: ClassVar = {
-        "learning_rate": Hyper(0.01),
-        "momentum": Hyper(0.0, 0.0, 1.0, closed=True),
-        "nesterov": Hyper(0.0, 0.0, 1.0, closed=True),
-    }
     slots = ("momentum",)
+    momentum = Hyper(high=1.0, closed=True)
+    nesterov = Hyper(kind=bool)
 
     def __init__(
         self,
@@ -47,25 +41,7 @@ class SGD(Optimizer):
         name=None,
         **kwargs,
     ):
-        super().__init__(
-            learning_rate,
-            weight_decay,
-            clipnorm,
-            clipvalue,
-            global_clipnorm,
-            use_ema,
-            ema_momentum,
-            ema_overwrite_frequency,
-            loss_scale_factor,
-            gradient_accumulation_steps,
-            name,
-            **kwargs,
-        )
-        self.momentum = momentum
-        self.nesterov = nesterov
-
-    momentum = hyper("momentum")
-    nesterov = flag("nesterov")
+        super().__init__(**given(locals()))
 
     def slots_used(self):
         return self.slots if self.momentum else ()

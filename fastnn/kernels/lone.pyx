@@ -1,4 +1,4 @@
-"""The routines that training runs, on arrays: what one needs to write a training loop of one's own.
+"""One dense layer by itself, on arrays: for training loops of one's own.
 
 Each call lays its arrays out as a network would (packed weights, padded rows), runs the same loops, and copies the result out.
 """
@@ -18,8 +18,6 @@ from fastnn.kernels.dense cimport (
     narrow_gradient,
     pack,
     refresh_transposed,
-    rowwise_backward,
-    rowwise_forward,
     unpack,
     wide_gradient,
 )
@@ -204,48 +202,6 @@ cdef int dense_backward_of(const real[:, ::1] x, const real[:, ::1] w, const rea
     return 0
 
 
-cdef int activation_forward_of(const Layer *activation, const real[:, ::1] z, real[:, ::1] out, int num_threads) except -1:
-    cdef Py_ssize_t rows = z.shape[0], n = z.shape[1]
-    cdef int threads = threads_for(20.0 * rows * n, (rows + 15) // 16, num_threads)
-    cdef Arena scratch = Arena(threads * 2 * n * COLUMN_ALIGN * sizeof(real))
-    if rows == 0 or n == 0:
-        return 0
-    with nogil, parallel(num_threads=threads):
-        activation_rows(activation, &z[0, 0], &out[0, 0], rows, n, <real *>scratch.base, False, threadid(), team_size())
-    return 0
-
-
-cdef int activation_backward_of(const Layer *activation, const real[:, ::1] a, real[:, ::1] d, int num_threads) except -1:
-    cdef Py_ssize_t rows = a.shape[0], n = a.shape[1]
-    cdef int threads = threads_for(20.0 * rows * n, (rows + 15) // 16, num_threads)
-    cdef Arena scratch = Arena(threads * 2 * n * COLUMN_ALIGN * sizeof(real))
-    if rows == 0 or n == 0:
-        return 0
-    with nogil, parallel(num_threads=threads):
-        activation_rows(activation, &a[0, 0], &d[0, 0], rows, n, <real *>scratch.base, True, threadid(), team_size())
-    return 0
-
-
-cdef void activation_rows(const Layer *activation, const real *source, real *target, Py_ssize_t rows, Py_ssize_t n, real *scratch,
-                          bint backward, int thread, int team) noexcept nogil:
-    cdef const fnn_kernels *k = kernels_for(sizeof(real))
-    cdef Py_ssize_t begin = share(rows, thread, team, COLUMN_ALIGN), m = share(rows, thread + 1, team, COLUMN_ALIGN) - begin
-    cdef uint64_t state = float_flush()
-    source += begin * n
-    target += begin * n
-    scratch += thread * 2 * n * COLUMN_ALIGN
-    if m > 0 and activation.rowwise:
-        if backward:
-            rowwise_backward(k, activation.activation, activation.parameters, m, n, source, n, target, n, scratch)
-        else:
-            rowwise_forward(k, activation.activation, activation.parameters, m, n, source, n, target, n, scratch)
-    elif m > 0 and backward:
-        k.activation_backward[activation.activation](m, n, source, n, target, n, activation.parameters)
-    elif m > 0:
-        k.activation_forward[activation.activation](m, n, source, n, target, n, activation.parameters)
-    float_restore(state)
-
-
 # ---- what Python calls ----
 
 def dense_forward(x, w, b=None, activation="linear", *, out=None, num_threads=None):
@@ -336,84 +292,3 @@ def dense_backward(x, w, dz, *, dx=None, dw=None, db=None, bint need_dx=True, nu
     else:
         dense_backward_of[double](x, w, dz, dx, dw, db, as_threads(num_threads))
     return dx, dw, db
-
-
-def activation_forward(str name, z, *, parameters=(), out=None, num_threads=None):
-    """An activation of every element (softmax, log_softmax, sparsemax: of every row).
-
-    Parameters
-    ----------
-    name : str
-        One of ``fastnn.kernels.ACTIVATIONS``.
-    z : array_like, shape (rows, units)
-        float64 stays float64, everything else is taken as float32.
-    parameters : sequence of float, default ()
-        As many as :func:`activation_parameter_count` says.
-    out : ndarray, shape (rows, units), optional
-        Where the result goes; may be `z` itself.
-    num_threads : int, optional
-        Obeyed if given; otherwise chosen by the cost. The result does not depend on it.
-
-    Returns
-    -------
-    ndarray, shape (rows, units)
-
-    Raises
-    ------
-    TypeError, ValueError
-        Naming the argument, what came and what was expected.
-    """
-    cdef Layer activation
-    set_activation(&activation, (name, parameters))
-    z = as_matrix(z, "z")
-    out = as_output(out, "out", z.shape, z.dtype)
-    if z.dtype == np.float32:
-        activation_forward_of[float](&activation, z, out, as_threads(num_threads))
-    else:
-        activation_forward_of[double](&activation, z, out, as_threads(num_threads))
-    return out
-
-
-def activation_backward(str name, a, da, *, parameters=(), out=None, num_threads=None):
-    """Gradient before an activation from the gradient behind it.
-
-    Parameters
-    ----------
-    name : str
-        One of ``fastnn.kernels.ACTIVATIONS``.
-    a : array_like, shape (rows, units)
-        What :func:`activation_forward` returned, or what it was given, as :func:`activation_reads` says.
-    da : array_like, shape (rows, units)
-        Gradient of the loss with respect to the activation's output.
-    parameters : sequence of float, default ()
-        As for :func:`activation_forward`.
-    out : ndarray, shape (rows, units), optional
-        Where the result goes; may be `a` or `da` itself.
-    num_threads : int, optional
-        Obeyed if given; otherwise chosen by the cost. The result does not depend on it.
-
-    Returns
-    -------
-    ndarray, shape (rows, units)
-
-    Raises
-    ------
-    TypeError, ValueError
-        Naming the argument, what came and what was expected.
-    """
-    cdef Layer activation
-    set_activation(&activation, (name, parameters))
-    a = as_matrix(a, "a")
-    da = as_matrix(da, "da", a.dtype)
-    if da.shape != a.shape:
-        raise ValueError(f"da has shape {da.shape}; expected {a.shape}, the shape of a")
-    out = as_output(out, "out", a.shape, a.dtype)
-    if np.may_share_memory(out, a):
-        a = a.copy()
-    if out is not da:
-        out[...] = da
-    if a.dtype == np.float32:
-        activation_backward_of[float](&activation, a, out, as_threads(num_threads))
-    else:
-        activation_backward_of[double](&activation, a, out, as_threads(num_threads))
-    return out

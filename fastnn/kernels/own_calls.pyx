@@ -1,12 +1,15 @@
-"""Somebody's own Python in the middle of a step: regularizers and constraints that are not compiled.
+"""Somebody's own Python in the middle of a step: losses, regularizers and constraints that are not compiled.
 
-One thread calls it while the others wait at a barrier, with the processor's flags as Python has them. An exception ends the training.
+The thread that made the native call is the first of the team. It calls Python while the others wait at a barrier, with the processor's
+flags as Python has them; what is raised stays set on it, as after any call from C, and ends the step and the native call. (Activations
+are called by whatever thread has the rows, and keep what they raise: ``own.pyx``.)
 """
 import numpy as np
 
 from fastnn.kernels.csrc cimport fnn_flag_set
 from fastnn.kernels.lines cimport get_line, put_line
 from fastnn.kernels.network cimport Network
+from fastnn.kernels.own_loss cimport judge
 from fastnn.kernels.plan cimport Variable
 from fastnn.kernels.reduced cimport reduced_enter, reduced_leave
 from fastnn.kernels.runtime cimport float_flush, float_restore
@@ -34,13 +37,14 @@ cdef void call_own(Run *run, void *function, int phase) noexcept nogil:
 
 
 cdef class Own:
-    """What of a network's variables is Python's in one training."""
+    """What is Python's in the steps of one training."""
 
     @staticmethod
     cdef Own of(Network network, Run *run):
         cdef Own own = Own()
         own.run = run
         own.dtype = network.dtype
+        own.loss = network.own
         trained = [settings.get("trained", True) for settings in network.asked]
         own.regularizers = [(i, s["own_penalty"]) for i, s in enumerate(network.asked) if trained[i] and s.get("own_penalty") is not None]
         own.constraints = [(i, s["own_constraint"]) for i, s in enumerate(network.asked)
@@ -88,6 +92,13 @@ cdef class Own:
             raise ValueError(f"{what} returned an array of shape {array.shape} for weights of shape {w.shape}")
         return array
 
+    def judge(self):
+        """The losses of the step's rows, and their deltas."""
+        if self.dtype == "float32":
+            judge[float](self.loss, self.run, <float *>self.run.work)
+        else:
+            judge[double](self.loss, self.run, <double *>self.run.work)
+
     def penalize(self):
         """The penalties of the present weights, and their slopes."""
         cdef char *work = <char *>self.run.work
@@ -109,12 +120,14 @@ cdef class Own:
 
 cdef tuple own_calls(Network network, Run *run):
     """What a run (IN and OUT: gets the pointers) calls in its steps; to be kept as long as it."""
-    if not network.plan.own_penalties and not network.plan.own_constraints:
+    if network.own is None and not network.plan.own_penalties and not network.plan.own_constraints:
         return ()
     own = Own.of(network, run)
-    calls = own.penalize, own.constrain
+    calls = own.judge, own.penalize, own.constrain
+    if network.own is not None:
+        run.own_loss = <void *>calls[0]
     if network.plan.own_penalties:
-        run.own_penalties = <void *>calls[0]
+        run.own_penalties = <void *>calls[1]
     if network.plan.own_constraints:
-        run.own_constraints = <void *>calls[1]
+        run.own_constraints = <void *>calls[2]
     return calls

@@ -1,4 +1,5 @@
 from fastnn.kernels.network cimport Network
+from fastnn.kernels.own_loss cimport OwnLoss
 from fastnn.kernels.schedule cimport Run
 
 cdef void call_own(Run *run, void *function, int phase) noexcept nogil
@@ -8,6 +9,7 @@ cdef tuple own_calls(Network network, Run *run)
 cdef class Own:
     cdef Run *run
     cdef str dtype
+    cdef OwnLoss loss         # or None
     cdef list regularizers    # (number of the array, object)
     cdef list constraints
 

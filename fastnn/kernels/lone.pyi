@@ -25,20 +25,3 @@ def dense_backward(
     need_dx: bool = True,
     num_threads: int | None = None,
 ) -> tuple[Array | None, Array, Array]: ...
-def activation_forward(
-    name: str,
-    z: ArrayLike,
-    *,
-    parameters: Sequence[float] = (),
-    out: Array | None = None,
-    num_threads: int | None = None,
-) -> Array: ...
-def activation_backward(
-    name: str,
-    a: ArrayLike,
-    da: ArrayLike,
-    *,
-    parameters: Sequence[float] = (),
-    out: Array | None = None,
-    num_threads: int | None = None,
-) -> Array: ...
