@@ -38,7 +38,7 @@ cdef void evaluate_thread(Workspace space, const Objective *objective, const rea
         if thread == 0:
             n = min(block * team, source.rows - done)
             share_losses(&space.plan, &space.space, objective, source, work, done, n, batch)
-            fold_rows(&space.plan, &space.space, objective, work, source.weight != NULL, n, state)
+            fold_rows(&space.plan, &space.space, objective, source, work, done, n, batch, state)
         fnn_barrier_wait(barrier, team, spins)
         done += block * team
     float_restore(modes)
