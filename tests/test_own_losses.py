@@ -329,6 +329,49 @@ def test_a_loop_of_gradients_is_a_fit_to_the_bit(make, normal, data):
         np.testing.assert_array_equal(got, want)
 
 
+def test_each_thread_gets_what_its_own_call_raised(data):
+    """Two threads are within their calls at the same time when both losses raise."""
+    both = threading.Barrier(2, timeout=20)
+
+    class Raising(Square):
+        def loss(self, y_true, y_pred):
+            if not self.ready:
+                return super().loss(y_true, y_pred)
+            both.wait()
+            try:
+                raise OSError(threading.current_thread().name)
+            finally:
+                both.wait()
+
+    loss = Raising()
+    loss.ready = False
+    x, y = data
+    model = model_of(loss)
+    model.gradients(x, y)
+    before = model.get_weights()
+    loss.ready = True
+    found = {}
+
+    def run():
+        try:
+            found[threading.current_thread().name] = model.gradients(x, y)
+        except OSError as error:
+            found[threading.current_thread().name] = str(error)
+
+    for _ in range(20):
+        threads = [threading.Thread(target=run) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(found) == 40
+    assert found == {name: name for name in found}
+    loss.ready = False
+    model.gradients(x, y)  # nothing is left over
+    for got, wanted in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
 def test_what_it_raises_comes_out_of_gradients(data):
     class Broken(Square):
         broken = False

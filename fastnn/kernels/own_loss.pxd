@@ -8,7 +8,7 @@ cdef class OwnLoss:
     cdef readonly object name
     cdef readonly bint classes
     cdef readonly Py_ssize_t targets
-    cdef object error
+    cdef dict errors          # by thread: several may be in a call
 
     cdef int again(self) except -1
 

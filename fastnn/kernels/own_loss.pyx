@@ -1,8 +1,10 @@
 """A loss of the user's own: Python, between the rows phases forward and backward, for all rows of the batch at once.
 
-One thread calls it, with the GIL, while the others wait at the barrier. What it raises is kept, ends the step before anything of the
-weights has changed, and is raised again where the native call was made.
+One thread calls it, with the GIL, while the others wait at the barrier: the one that made the native call. What it raises is kept for
+that thread, ends the step before anything of the weights has changed, and is raised again where the native call was made.
 """
+import threading
+
 import numpy as np
 
 from fastnn.kernels.csrc cimport fnn_kernels
@@ -33,10 +35,11 @@ cdef class OwnLoss:
         self.name = name
         self.targets = targets
         self.classes = classes
+        self.errors = {}
 
     cdef int again(self) except -1:
-        """Raise what the functions raised in the last native call, if anything."""
-        error, self.error = self.error, None
+        """Raise what the functions raised in this thread's last native call, if anything."""
+        error = self.errors.pop(threading.get_ident(), None)
         if error is not None:
             raise error
         return 0
@@ -80,7 +83,7 @@ cdef int own_loss(void *own, const Plan *plan, const Space *space, const Objecti
             judge(<OwnLoss>own, plan, space, objective, work, weighted, rows, scale)
             return 0
         except BaseException as error:  # Ctrl-C included
-            (<OwnLoss>own).error = error
+            (<OwnLoss>own).errors[threading.get_ident()] = error
             return -1
 
 
