@@ -30,6 +30,7 @@ from fastnn.kernels.rates cimport Rates
 from fastnn.kernels.variables cimport ask, ask_decay, ask_orthogonal
 from fastnn.kernels.runtime cimport bf16_for, kernels_for, real
 from fastnn.kernels.scores cimport finish_all
+from fastnn.kernels.step_phases cimport require_phases
 from fastnn.kernels.shares cimport set_share
 from fastnn.kernels.threads cimport threads_for
 
@@ -293,6 +294,7 @@ cdef class Network:
         if precision == "bfloat16" and self.plan.owns > 0:
             raise NotImplementedError("precision='bfloat16' is not for networks with an activation of the user's own")
         cdef Optimizer made = make_optimizer(optimizer, hyper, self.itemsize)
+        require_phases(&self.plan, &made)
         cdef Objective objective
         cdef Metrics made_metrics
         make_objective(&objective, loss, from_logits, self.plan.output.activation, self.plan.outputs)
@@ -324,7 +326,10 @@ cdef class Network:
 
     def set_hyper(self, str name, double value):
         """Change one hyper-parameter of the optimizer; what it remembers stays. A learning rate ends a schedule."""
-        set_hyper(&self.optimizer, name, value)
+        cdef Optimizer changed = self.optimizer
+        set_hyper(&changed, name, value)
+        require_phases(&self.plan, &changed)
+        self.optimizer = changed
         if not self.optimizer.scheduled:
             self.rates = None
 
