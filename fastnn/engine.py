@@ -243,6 +243,12 @@ class Engine:
         apply_gradients(self.net, gradients)
         self.published()
 
+    def finalize(self) -> None:
+        """`finish`, after a loop of the caller's own."""
+        self._enter()
+        self.finish()
+        self.published()
+
     def forward(self, x: np.ndarray, seed: int, training: bool) -> np.ndarray:
         """Return the outputs of rows, which are kept for `backward`."""
         kept = getattr(self._kept, "way", None)

@@ -381,19 +381,20 @@ cdef class Network:
         cdef int i
         if self.compiled is None or not self.optimizer.averages:
             raise RuntimeError("the optimizer keeps no averages of the weights; compile the network with use_ema")
-        if self.running:
-            raise RuntimeError("this network is being trained by another call; wait for it to end")
-        if self.state.iterations == 0:
-            return
-        state = self.copy_state(self.state)
-        average = (1 + self.optimizer.slots) * self.plan.parameters
-        for tile in range(self.plan.tiles):
-            for i in range(pieces_of(&self.plan, &self.plan.tile[tile], piece)):
-                for row in range(piece[i].rows if piece[i].trained else 0):
-                    at = piece[i].place + row * piece[i].stride
-                    memcpy(<char *>state.arena.base + at * self.itemsize, <char *>state.arena.base + (average + at) * self.itemsize,
-                           piece[i].columns * self.itemsize)
-        self.publish(state)
+        with self.changing:
+            if self.running:
+                raise RuntimeError("this network is being trained by another call; wait for it to end")
+            if self.state.iterations == 0:
+                return
+            state = self.copy_state(self.state)
+            average = (1 + self.optimizer.slots) * self.plan.parameters
+            for tile in range(self.plan.tiles):
+                for i in range(pieces_of(&self.plan, &self.plan.tile[tile], piece)):
+                    for row in range(piece[i].rows if piece[i].trained else 0):
+                        at = piece[i].place + row * piece[i].stride
+                        memcpy(<char *>state.arena.base + at * self.itemsize, <char *>state.arena.base + (average + at) * self.itemsize,
+                               piece[i].columns * self.itemsize)
+            self.publish(state)
 
     def set_rates(self, Rates rates):
         """Set the schedule of the learning rate, or None."""
