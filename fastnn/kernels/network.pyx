@@ -470,7 +470,7 @@ cdef class Network:
         self.raise_own()
         return out
 
-    def evaluate(self, x, y, sample_weight=None, int num_threads=0, Tally tally=None, Py_ssize_t batch_size=0):
+    def evaluate(self, x, y, sample_weight=None, int num_threads=0, Tally tally=None, Py_ssize_t batch_size=0, outputs=None):
         """Loss and metrics of the network as last published, from any thread.
 
         Parameters
@@ -484,7 +484,9 @@ cdef class Network:
         tally : Tally, optional
             What earlier calls saw; these rows are added to it.
         batch_size : int, default 0
-            Rows of a batch, where the reduction is of batches; 0 is all rows.
+            Rows of a batch, where loss or metrics are of batches; 0 is all rows.
+        outputs : ndarray, shape (rows, outputs), optional
+            Where the network's outputs go: C-contiguous, of the network's dtype.
 
         Returns
         -------
@@ -504,9 +506,11 @@ cdef class Network:
         elif tally.metrics is not self.metrics:
             raise ValueError("this tally was begun before the network was compiled as it is now; begin another")
         if self.dtype == "float32":
-            evaluate_rows[float](space, &self.objective, <float *>state.arena.base, x, y, sample_weight, tally.state, batch_size)
+            evaluate_rows[float](space, &self.objective, <float *>state.arena.base, x, y, sample_weight, tally.state, batch_size,
+                                 outputs)
         else:
-            evaluate_rows[double](space, &self.objective, <double *>state.arena.base, x, y, sample_weight, tally.state, batch_size)
+            evaluate_rows[double](space, &self.objective, <double *>state.arena.base, x, y, sample_weight, tally.state, batch_size,
+                                  outputs)
         for w, settings in zip(self.weights(), self.asked, strict=True) if self.plan.own_penalties else ():
             if settings.get("trained", True) and settings.get("own_penalty") is not None:
                 tally.state[0] += settings["own_penalty"](w) * rows
@@ -519,6 +523,11 @@ cdef class Network:
         cdef double[::1] found = np.zeros(self.objective.results)
         finish_all(&self.objective, &tally.state[0], tally.rows, &found[0])
         return np.asarray(found)
+
+    @property
+    def outputs(self):
+        """Units of the last layer."""
+        return self.plan.outputs
 
     @property
     def widths(self):
