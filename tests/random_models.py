@@ -177,7 +177,7 @@ def _generate(seed: int, counts: Counter) -> Model:
     loss = draw("loss")
     name = str(rng.choice([word for word in OPTIONS["loss"][loss].split() if word in HEADS]))
     head = HEADS[name]
-    draw.words = {dtype, name, *head.words.split()} | ({"tame"} if name != "positive" else set())
+    draw.words = {dtype, name, *head.words.split()} | ({"tame"} if "positive" not in name else set())
     units = int(rng.choice(head.units))
     optimizer, line = _optimizer(draw)
     draw.words |= {"sharp"} if dtype == "float32" or "Lion" in optimizer else set()
@@ -247,10 +247,12 @@ def flat(value, name=""):
         return {k: v for key, part in value.items() for k, v in flat(part, f"{name}[{key!r}]").items()}
     if hasattr(value, "history"):
         return flat(value.history, name)
-    # One number in an array is an array on JAX and a float on PyTorch.
-    if isinstance(value, (list, tuple)) and len({np.shape(np.squeeze(part)) for part in value}) != 1:
-        return {k: v for i, part in enumerate(value) for k, v in flat(part, f"{name}[{i}]").items()}
-    return {name: np.squeeze(np.asarray(value, np.float64))}
+    if isinstance(value, (list, tuple)):
+        parts = [np.squeeze(part) for part in value]  # one number: on JAX an array, on PyTorch not
+        if len({part.shape for part in parts}) != 1:
+            return {k: v for i, part in enumerate(parts) for k, v in flat(part, f"{name}[{i}]").items()}
+        value = parts
+    return {name: np.asarray(value, np.float64)}
 
 
 def run(code, k):
