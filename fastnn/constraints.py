@@ -179,6 +179,7 @@ CONSTRAINTS = Registry(
     "constraint",
     "keras.constraints",
     {**{snake_case(c.__name__): c for c in _CLASSES}, **{c.__name__: c for c in _CLASSES}},
+    bases="constraint Constraint",
 )
 # Keras has each class under a function's name too.
 max_norm, min_max_norm, non_neg, unit_norm, clip_value = MaxNorm, MinMaxNorm, NonNeg, UnitNorm, ClipValue

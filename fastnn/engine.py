@@ -157,25 +157,37 @@ class Engine:
             self.net.set_variables(asked)
             self.asked = asked
 
-    def judge(self, part: Any, batch_size: int = 0, tally: Tally | None = None) -> np.ndarray:
+    def judge(
+        self, part: Any, batch_size: int = 0, tally: Tally | None = None, outputs: np.ndarray | None = None
+    ) -> np.ndarray:
         """Return loss and metrics of rows, as last published.
 
         Parameters
         ----------
         part : Data
         batch_size : int
-            Where the loss is of batches, their rows; 0 is all of them.
+            Where loss or metrics are of batches, their rows; 0 is all of them.
         tally : Tally, optional
             What earlier calls saw; these rows are added to it.
+        outputs : ndarray, optional
+            As `outputs_of` makes it: where the outputs go.
         """
-        tally = tally or Tally(self.net)
-        values = self.net.evaluate(part.x, part.y, part.sample_weight, tally=tally, batch_size=batch_size)
         loss = self.compiled.native.resolved
+        if loss.apart and outputs is None:
+            outputs = self.outputs_of(part)
+        tally = tally or Tally(self.net)
+        values = self.net.evaluate(
+            part.x, part.y, part.sample_weight, tally=tally, batch_size=batch_size, outputs=outputs
+        )
         if loss.apart:
-            outputs = self.net.predict(part.x)
+            assert outputs is not None
             tally.apart += loss.judged(part.y, outputs, part.sample_weight, batch_size) * len(outputs)
             values[0] += tally.apart / tally.rows  # to the penalties
         return values
+
+    def outputs_of(self, part: Any) -> np.ndarray:
+        """Return an array for the outputs of rows, its values anything."""
+        return np.empty((len(part.x), self.net.outputs), self.dtype)
 
     def set_hyper(self, name: str, value: float) -> None:
         self.net.set_hyper(name, value)
@@ -247,6 +259,12 @@ class Engine:
         """Take one step of the optimizer."""
         self._enter()
         apply_gradients(self.net, gradients)
+        self.published()
+
+    def finalize(self) -> None:
+        """`finish`, after a loop of the caller's own."""
+        self._enter()
+        self.finish()
         self.published()
 
     def forward(self, x: np.ndarray, seed: int, training: bool) -> np.ndarray:

@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 from fastnn import metrics
 from fastnn.kernels.measures import Measure
-from fastnn.losses.classes import Loss
 from fastnn.losses.resolving import shape_of_targets
 from fastnn.metrics.metric import Metric
 from fastnn.metrics.reductions import MeanMetricWrapper
@@ -78,8 +77,8 @@ def _object(given: Any, units: int, kind: str) -> Metric:
     else:
         found = metrics.get(given, "metrics")
     if not isinstance(found, Metric):
-        name = found.name if isinstance(found, Loss) else getattr(found, "__name__", type(found).__name__)
-        found = MeanMetricWrapper(found, name=snake_case(name))
+        name = getattr(found, "name", None) or snake_case(getattr(found, "__name__", type(found).__name__))
+        found = MeanMetricWrapper(found, name=name)
     if isinstance(given, str):
         found.name = given
     return found

@@ -101,14 +101,17 @@ class Registry:
     later : str
         Names of Keras's that fastnn does not have yet, separated by blanks: they get another sentence than a
         typing error.
+    bases : str
+        Names, separated by blanks, of classes to derive from: they are found, but no message offers them.
     """
 
-    def __init__(self, kind: str, module: str, entries: Mapping[str, Any], later: str = ""):
+    def __init__(self, kind: str, module: str, entries: Mapping[str, Any], later: str = "", bases: str = ""):
         self.kind = kind
         self.module = module
         self.entries = dict(entries)
         _REGISTRIES.append(self)
         self.later = frozenset(later.split())
+        self.bases = frozenset(bases.split())
 
     def __iter__(self):
         return iter(self.entries)
@@ -119,9 +122,12 @@ class Registry:
     def __getitem__(self, name: str) -> Any:
         return self.entries[name]
 
+    def _offered(self) -> dict[str, Any]:
+        return {name: entry for name, entry in self.entries.items() if name not in self.bases}
+
     def listed(self) -> str:
         """Return the names for messages: one for each object, and no classes where there are functions."""
-        first = {id(entry): name for name, entry in reversed(self.entries.items())}.values()
+        first = {id(entry): name for name, entry in reversed(self._offered().items())}.values()
         return ", ".join(sorted([name for name in first if name.islower()] or first))
 
     def find(self, name: str, argument: str) -> Any:
@@ -136,7 +142,7 @@ class Registry:
             )
         import difflib
 
-        lower = {n.lower(): n for n in reversed(self.entries)}
+        lower = {n.lower(): n for n in reversed(self._offered())}
         near = difflib.get_close_matches(name.lower(), lower, 1)
         hint = f" Did you mean {lower[near[0]]!r}?" if near else ""
         raise ValueError(

@@ -188,6 +188,7 @@ REGULARIZERS = Registry(
         "regularizer": Regularizer,
         "Regularizer": Regularizer,
     },
+    bases="regularizer Regularizer",
 )
 # Keras has each class under a function's name too.
 l1, l1_l2, l2, orthogonal_regularizer = L1, L1L2, L2, OrthogonalRegularizer

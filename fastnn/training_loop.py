@@ -475,11 +475,12 @@ def evaluate_batches(
     for batch, piece in enumerate(itertools.chain([first], others)):
         if calls is not None:
             calls.on_test_batch_begin(batch, {})
-        values = engine.judge(piece, tally=tally)
+        outputs = engine.outputs_of(piece) if own else None
+        values = engine.judge(piece, tally=tally, outputs=outputs)
         if finite and not math.isfinite(values[0]):
             piece.require_finite(f"batch {batch}: ")
-        if own:
-            own.update(piece.y, net.predict(piece.x), piece.sample_weight)
+        if outputs is not None:
+            own.update(piece.y, outputs, piece.sample_weight)
         if calls is not None:
             logs = dict(sorted({**layout.named(values), **own.results()}.items()))
             calls.on_test_batch_end(batch, dict(logs))

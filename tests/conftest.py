@@ -1,11 +1,15 @@
 """Fixtures and options for all tests."""
 
+from itertools import groupby
+
 import numpy as np
+import pairwise
 import pytest
 
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+    parser.addoption("--full", action="store_true", help="all combinations of parameters, see pairwise.py")
     parser.addoption("--no-skips", action="store_true", help="fail if a test is skipped")
 
 
@@ -13,7 +17,29 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes more than a few seconds; run with --slow")
 
 
+def parameters(item):
+    """Return what a test is called with: {name: something that tells the values apart}."""
+    return {name: repr(value) for name, value in item.callspec.params.items()}
+
+
+def sampled(items):
+    """Split the items: those to run, and the further combinations of tests that have many."""
+    run, further = [], []
+    for _, group in groupby(items, lambda item: item.nodeid.partition("[")[0]):
+        cases = list(group)
+        keep = cases
+        if len(cases) > pairwise.MANY and "slow" not in cases[0].keywords:
+            keep = pairwise.chosen(cases, parameters, lambda item: item.nodeid)
+        kept = set(keep)
+        run += [item for item in cases if item in kept]
+        further += [item for item in cases if item not in kept]
+    return run, further
+
+
 def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--full"):
+        items[:], further = sampled(items)
+        config.hook.pytest_deselected(items=further)
     if config.getoption("--slow") or "slow" in (config.getoption("-m") or ""):
         return
     skip = pytest.mark.skip(reason="slow: run with --slow")

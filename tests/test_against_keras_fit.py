@@ -1,5 +1,6 @@
 """fit's arguments, callbacks and helpers beside Keras itself, where it is installed."""
 
+import csv
 import json
 
 import numpy as np
@@ -189,6 +190,59 @@ def test_csv_logger(tmp_path, rng):
     for a, b in zip(*lines, strict=True):
         assert len(a) == len(b)
         assert (a[0], a[3:]) == (b[0], b[3:])
+
+
+def test_csv_logger_of_arrays_and_rare_validation(tmp_path, rng):
+    """Metrics of several numbers; validation every other epoch; a second fit that appends to the file."""
+    x, y = rng.normal(size=(50, 4)).astype("f4"), np.eye(3, dtype="f4")[rng.integers(0, 3, 50)]
+    tables, texts, weights = [], [], None
+    for k in (fastnn, keras):
+        model = k.Sequential([k.layers.Input((4,)), k.layers.Dense(3, activation="softmax")])
+        metrics = [
+            k.metrics.Precision(thresholds=[0.2, 0.4], name="p"),
+            k.metrics.F1Score(average=None, name="f1"),
+            "accuracy",
+        ]
+        model.compile(k.optimizers.SGD(0.1), "categorical_crossentropy", metrics=metrics)
+        weights = weights or model.get_weights()
+        model.set_weights(weights)
+        path = tmp_path / k.__name__
+        for append, first in ((False, 0), (True, 3), (True, 5)):
+            model.fit(
+                x,
+                y,
+                batch_size=16,
+                initial_epoch=first,
+                epochs=first + 3,
+                shuffle=False,
+                verbose=0,
+                validation_data=(x[:20], y[:20]),
+                validation_freq=2,
+                callbacks=[k.callbacks.CSVLogger(str(path), append=append)],
+            )
+        texts.append(path.read_bytes().decode())
+        tables.append(list(csv.reader(texts[-1].splitlines())))
+    ours, theirs = tables
+    assert (
+        ours[0]
+        == theirs[0]
+        == ["epoch", "accuracy", "f1", "loss", "p"]
+        + [f"val_{name}" for name in ("accuracy", "f1", "loss", "p")]
+    )
+    assert len(ours) == len(theirs) == 10
+    quotes = [[line.count('"') for line in text.splitlines()] for text in texts]
+    assert quotes[0] == quotes[1]
+    assert texts[0].count("\r\n") == texts[1].count("\r\n") == 10
+    for row, wanted in zip(ours[1:], theirs[1:], strict=True):
+        assert row[0] == wanted[0]
+        for cell, other in zip(row[1:], wanted[1:], strict=True):
+            if other == "NA":
+                assert cell == "NA"
+                continue
+            assert cell[:2] + cell[-2:] == other[:2] + other[-2:] or "[" not in other
+            got, want = (np.array(c.strip('"[]').split(", "), float) for c in (cell, other))
+            np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-6)
+    assert {row[6] == "NA" for row in ours[1:]} == {True, False}
 
 
 @pytest.mark.parametrize("name", [n for n in dir(fastnn.callbacks.Callback) if n.startswith("on_")])

@@ -70,7 +70,7 @@ def test_mean_and_sum(name, rng):
 # ---- whole fits ----
 
 
-def twins(kind, make):
+def twins(kind, make, hidden=7):
     units, activation, loss = {
         "several": (3, "sigmoid", "binary_crossentropy"),
         "binary": (1, "sigmoid", "binary_crossentropy"),
@@ -82,14 +82,14 @@ def twins(kind, make):
     keras.utils.clear_session()
     ours = mlp(
         4,
-        (7, "tanh"),
+        (hidden, "tanh"),
         (units, activation),
         optimizer=fastnn.optimizers.Adam(0.01),
         loss=loss,
         **make(metrics),
     )
     theirs = keras.Sequential(
-        [keras.Input((4,)), keras.layers.Dense(7, "tanh"), keras.layers.Dense(units, activation)]
+        [keras.Input((4,)), keras.layers.Dense(hidden, "tanh"), keras.layers.Dense(units, activation)]
     )
     theirs.compile(optimizer=keras.optimizers.Adam(0.01), loss=loss, **make(keras.metrics))
     theirs.set_weights(ours.get_weights())
@@ -176,6 +176,76 @@ def agree(ours, theirs):
     assert list(ours) == list(theirs)
     for name, values in theirs.items():
         np.testing.assert_allclose(ours[name], values, rtol=3e-4, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("batch_size", [16, 50, 7])
+@pytest.mark.parametrize("hidden", [7, 300])
+def test_losses_as_objects(batch_size, hidden, rng):
+    """The mean over batches, of which the last is short, in training, validation and evaluation."""
+
+    def make(m):
+        losses = fastnn.losses if m is metrics else keras.losses
+        return {
+            "metrics": [
+                losses.MeanSquaredError(),
+                "mse",
+                losses.Huber(0.3, name="MyHuber"),
+                losses.BinaryCrossentropy(reduction="sum"),
+                losses.MeanAbsoluteError(reduction="none"),
+            ],
+            "weighted_metrics": [losses.BinaryCrossentropy(label_smoothing=0.1), losses.LogCosh],
+        }
+
+    models = twins("several", make, hidden)
+    x, y, _ = data_for("several", rng, 50)
+    more = {"epochs": 2, "batch_size": batch_size, "shuffle": False, "verbose": 0}
+    more["validation_data"] = data_for("several", rng, 30)[:2]
+    ours, theirs = (m.fit(x, y, **more).history for m in models)
+    agree(ours, theirs)
+    assert "MyHuber" in ours
+    if batch_size == 16:
+        assert abs(ours["mean_squared_error"][0] - ours["mse"][0]) > 1e-4
+    more = {"batch_size": batch_size, "verbose": 0, "return_dict": True}
+    agree(*(m.evaluate(x, y, **more) for m in models))
+    agree(*(m.test_on_batch(x, y, return_dict=True) for m in models))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_losses_as_objects_of_many_rows(threads, rng):
+    """Batches that begin within the blocks of rows that threads share."""
+    x, y, w = data_for("regression", rng, 3000)
+    mse = fastnn.losses.MeanSquaredError()
+    m = mlp(4, (7, "tanh"), (2, None), loss="mse", metrics=[mse], weighted_metrics=[mse])
+    fastnn.set_num_threads(threads)
+    found = m.evaluate(x, y, batch_size=700, sample_weight=w, verbose=0)
+    rows = ((m.predict(x) - y) ** 2).mean(axis=1)
+    parts = [slice(start, start + 700) for start in range(0, 3000, 700)]
+    assert found[1] == pytest.approx(np.mean([rows[part].mean() for part in parts]), rel=1e-6)
+    assert found[2] == pytest.approx(np.mean([(rows * w)[part].mean() for part in parts]), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["crossentropy", "ce", "CE"])
+@pytest.mark.parametrize(
+    ("kind", "meant"),
+    [
+        ("binary", "binary_crossentropy"),
+        ("one-hot", "categorical_crossentropy"),
+        ("numbers", "sparse_categorical_crossentropy"),
+        ("several", "categorical_crossentropy"),
+    ],
+)
+def test_crossentropy_by_output_and_targets(kind, meant, name, rng):
+    """Keras chooses so for a loss of this name, and for "accuracy"; as a metric it does not know the name."""
+    models = [
+        twins(kind, lambda m, given=given: {"metrics": [given, "accuracy"]})[choice]
+        for choice, given in enumerate((name, meant))
+    ]
+    x, y, _ = data_for(kind, rng, 50)
+    models[1].set_weights(models[0].get_weights())
+    more = {"epochs": 2, "batch_size": 16, "shuffle": False, "verbose": 0, "validation_split": 0.3}
+    ours, theirs = (m.fit(x, y, **more).history for m in models)
+    assert sorted(ours) == sorted([name, "accuracy", "loss", f"val_{name}", "val_accuracy", "val_loss"])
+    agree(ours, dict(sorted((key.replace(meant, name), values) for key, values in theirs.items())))
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -55,14 +55,36 @@ def test_a_loop_is_a_fit_to_the_bit(optimizer, way):
     fitted, looped = (model(optimizer() if callable(optimizer) else optimizer) for _ in range(2))
     fitted.fit(X, Y, batch_size=16, epochs=2, shuffle=False, verbose=0)
     loop(looped, lambda g: WAYS[way](looped, g))
-    if looped.optimizer.use_ema:  # what fit does at its end
-        looped._engine.finish()
+    looped.optimizer.finalize_variable_values(looped.trainable_variables)  # what fit does at its end
     assert digest(looped.get_weights()) == digest(fitted.get_weights())
     assert looped.optimizer.iterations == fitted.optimizer.iterations > 0
     # and both go on from there alike
     for m in (fitted, looped):
         m.fit(X, Y, batch_size=16, epochs=1, shuffle=False, verbose=0)
     assert digest(looped.get_weights()) == digest(fitted.get_weights())
+
+
+def test_final_values_are_keras_averages():
+    """Without averages the weights stay; else the averages come in their place."""
+    theirs = pytest.importorskip("keras")
+    for use_ema in (False, True):
+        m = model(keras.optimizers.Adam(0.05, use_ema=use_ema, ema_momentum=0.7))
+        optimizer = theirs.optimizers.Adam(0.05, use_ema=use_ema, ema_momentum=0.7)
+        variables = [theirs.Variable(w) for w in m.get_weights()]
+        for _ in range(7):
+            _, gradients = m.gradients(X, Y)
+            optimizer.apply_gradients(
+                [(theirs.ops.array(g), v) for g, v in zip(gradients, variables, strict=True)]
+            )
+            m.optimizer.apply(gradients)
+        before = m.get_weights()
+        m.optimizer.finalize_variable_values(m.trainable_variables)
+        optimizer.finalize_variable_values(variables)
+        assert (digest(before) != digest(m.get_weights())) == use_ema
+        for got, wanted in zip(m.get_weights(), variables, strict=True):
+            np.testing.assert_allclose(got, wanted.numpy(), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="all trainable weights of a model"):
+        m.optimizer.finalize_variable_values(m.trainable_variables[:1])
 
 
 def test_a_loop_with_dropout_and_batch_normalization_is_a_fit():

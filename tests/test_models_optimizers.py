@@ -411,3 +411,48 @@ def test_a_running_fit_goes_on_as_it_began():
     first.fit(*data(), batch_size=10, epochs=2, shuffle=False, verbose=0, callbacks=[_Chooses()])
     twin.fit(*data(), batch_size=10, epochs=2, shuffle=False, verbose=0)
     assert digest(first.get_weights()) == digest(twin.get_weights())
+
+
+def test_the_most_phases_that_a_step_can_have():
+    """As many batch normalisations and turns of Muon as there may be, and all options beside."""
+
+    class Quartic(keras.regularizers.Regularizer):
+        def __call__(self, x):
+            return 0.01 * np.sum(x**4)
+
+        def gradient(self, x):
+            return 0.04 * x**3
+
+    class Square(keras.losses.Loss):
+        def loss(self, y_true, y_pred):
+            return np.square(y_pred - y_true).mean(axis=-1)
+
+        def gradient(self, y_true, y_pred):
+            return 2 * (y_pred - y_true) / y_pred.shape[-1]
+
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(40, 5)).astype("f4"), rng.normal(size=(40, 2)).astype("f4")
+    found = []
+    for loss, threads in ((Square(), 1), (Square(), 2), ("mse", 2)):
+        keras.set_num_threads(threads)
+        keras.utils.set_random_seed(1)
+        model = keras.Sequential([keras.Input((5,))])
+        for _ in range(14):
+            model.add(
+                keras.layers.Dense(
+                    4,
+                    kernel_regularizer=keras.regularizers.OrthogonalRegularizer(),
+                    kernel_constraint=keras.constraints.MaxNorm(2.0),
+                )
+            )
+            model.add(keras.layers.BatchNormalization())
+        model.add(keras.layers.Dense(2, kernel_regularizer=Quartic(), bias_constraint=lambda w: w * 0.9))
+        model.compile(keras.optimizers.Muon(0.01, ns_steps=60, clipnorm=1.0, use_ema=True), loss)
+        history = model.fit(x, y, batch_size=20, epochs=3, verbose=0).history["loss"]
+        _, gradients = model.gradients(x, y)
+        model.optimizer.apply(gradients)
+        found.append((digest(model.get_weights()), np.asarray(history)))
+    assert found[0][0] == found[1][0]
+    np.testing.assert_allclose(found[2][1], found[0][1], rtol=1e-4)
+    with pytest.raises(NotImplementedError, match="14 batch normalisations"):
+        keras.Sequential([*model.layers, keras.layers.BatchNormalization()]).predict(x)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support import digest, mlp, state
+from support import digest, instruction_set, mlp, state
 
 import fastnn as keras
 from fastnn.cli import main
@@ -51,6 +51,50 @@ def test_train_on_batch_and_the_number_of_threads(problem):
         finally:
             keras.set_num_threads(None)
     assert len(found) == 1
+
+
+WHOLE = {
+    "lamb": lambda: keras.optimizers.Lamb(0.01),
+    "adafactor": lambda: keras.optimizers.Adafactor(0.05),
+    "muon": lambda: keras.optimizers.Muon(0.01),
+    "clipnorm": lambda: keras.optimizers.Adam(0.005, clipnorm=0.05),
+    "global_clipnorm": lambda: keras.optimizers.SGD(0.2, momentum=0.5, global_clipnorm=0.3),
+    "averages": lambda: keras.optimizers.Adam(0.005, use_ema=True, ema_momentum=0.8),
+    "all": lambda: keras.optimizers.Muon(
+        0.01, clipnorm=0.2, use_ema=True, ema_overwrite_frequency=7, gradient_accumulation_steps=2
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_optimizers_that_look_at_whole_variables(name, problem):
+    """Near the run in float32, on weights of float32; the same bits on all threads and instruction sets."""
+
+    def run(precision, threads=None, isa=None):
+        keras.set_num_threads(threads)
+        with instruction_set(isa or runtime.instruction_set()):
+            m = model(optimizer=WHOLE[name](), precision=precision)
+            history = m.fit(*problem, batch_size=100, epochs=6, verbose=0).history["loss"]
+        return m, history
+
+    full, expected = run(None)
+    found = {}
+    for isa in runtime.instruction_sets():
+        for threads in (1, 2):
+            m, history = run("bfloat16", threads, isa)
+            with instruction_set(isa):
+                kind = runtime.bfloat16_kinds()[0]
+            # AMX adds in an order of its own
+            found.setdefault(kind == "amx", set()).add(digest([*m.get_weights(), history]))
+            assert history[-1] < 0.8 * history[0]
+            np.testing.assert_allclose(history, expected, rtol=0.03)
+            for got, wanted in zip(m.get_weights(), full.get_weights(), strict=True):
+                assert got.dtype == np.float32
+                assert np.linalg.norm(got - wanted) < 0.1 * np.linalg.norm(wanted) + 0.01
+                # the masters are no bfloat16 themselves
+                assert got.size < 100 or (got.view(np.uint32) & 0xFFFF).any()
+    assert all(len(bits) == 1 for bits in found.values()), found
+    assert digest(m.get_weights()) != digest(full.get_weights())
 
 
 def test_compiling_again_changes_the_precision(problem):

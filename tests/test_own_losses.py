@@ -329,6 +329,84 @@ def test_a_loop_of_gradients_is_a_fit_to_the_bit(make, normal, data):
         np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("kind", ["own loss", "own metric", "both", "together"])
+def test_rows_are_evaluated_once(kind, threads, data):
+    """What Python computes is shown the outputs of the same pass that the compiled metrics see."""
+    fastnn.set_num_threads(threads)
+    computed, of_loss, of_metric = [], [], []
+
+    def f(z):
+        computed.append(len(z))
+        return np.tanh(z)
+
+    def metric(y_true, y_pred):
+        of_metric.append(y_pred)
+        return y_pred[:, 0]
+
+    class Watched(Square):
+        def loss(self, y_true, y_pred):
+            of_loss.append(y_pred)
+            return super().loss(y_true, y_pred)
+
+    x, y = (np.tile(a, (40, 1)) for a in data)
+    loss = {"own metric": "mse", "together": losses.Dice()}.get(kind) or Watched()
+    metrics = [metric, "mse"] if kind in ("own metric", "both") else ["mse"]
+    activation = fastnn.activations.Custom(f, lambda z: 1 - np.tanh(z) ** 2)
+    model = mlp(4, (6, activation), (3, None), loss=loss, metrics=metrics)
+    expected = model.predict(x)
+    computed.clear()
+    model.evaluate(x, y, batch_size=32, verbose=0)
+    assert sum(computed) == len(x) == 2000
+    for seen, wanted in ((of_loss, isinstance(loss, Watched)), (of_metric, len(metrics) == 2)):
+        assert len(seen) == (63 if wanted else 0)
+        if wanted:
+            np.testing.assert_array_equal(np.concatenate(seen), expected)
+
+
+def test_each_thread_gets_what_its_own_call_raised(data):
+    """Two threads are within their calls at the same time when both losses raise."""
+    both = threading.Barrier(2, timeout=20)
+
+    class Raising(Square):
+        def loss(self, y_true, y_pred):
+            if not self.ready:
+                return super().loss(y_true, y_pred)
+            both.wait()
+            try:
+                raise OSError(threading.current_thread().name)
+            finally:
+                both.wait()
+
+    loss = Raising()
+    loss.ready = False
+    x, y = data
+    model = model_of(loss)
+    model.gradients(x, y)
+    before = model.get_weights()
+    loss.ready = True
+    found = {}
+
+    def run():
+        try:
+            found[threading.current_thread().name] = model.gradients(x, y)
+        except OSError as error:
+            found[threading.current_thread().name] = str(error)
+
+    for _ in range(20):
+        threads = [threading.Thread(target=run) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(found) == 40
+    assert found == {name: name for name in found}
+    loss.ready = False
+    model.gradients(x, y)  # nothing is left over
+    for got, wanted in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+
+
 def test_what_it_raises_comes_out_of_gradients(data):
     class Broken(Square):
         broken = False

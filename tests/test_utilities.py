@@ -8,6 +8,7 @@ from support import mlp, state
 
 import fastnn as keras
 from fastnn import activations, initializers, layers, losses, metrics, models, optimizers, utils
+from fastnn.names import snake_case
 from fastnn.registry import _names, _registered
 
 
@@ -196,6 +197,34 @@ def test_every_module_serialises_and_gets(kind):
         assert module.get(thing) is thing
         with pytest.raises(TypeError):
             module.get(3.5)
+
+
+@pytest.mark.parametrize(
+    ("module", "bases"),
+    [
+        ("regularizers", "Regularizer"),
+        ("constraints", "Constraint"),
+        ("initializers", "Initializer"),
+        ("losses", "Loss"),
+        ("optimizers", "Optimizer"),
+        ("metrics", "Metric MeanMetricWrapper"),
+        ("layers", "Layer"),
+    ],
+)
+def test_messages_offer_no_classes_to_derive_from(module, bases):
+    """Some are found by name, as in Keras, but are not what a typing error meant."""
+    known = getattr(keras, module)
+    for base in bases.split():
+        with pytest.raises(ValueError, match="There are: ") as caught:
+            known.deserialize({"class_name": base[:-1] + "z", "config": {}})
+        hint, _, offered = str(caught.value).partition("There are: ")
+        offered = offered.rstrip(".").split(", ")
+        assert len(offered) > 3
+        assert not {base, snake_case(base)} & set(offered)
+        assert f"{base!r}" not in hint
+        assert f"{snake_case(base)!r}" not in hint
+    if module in ("regularizers", "constraints"):
+        assert type(known.get(bases.lower())) is getattr(known, bases)
 
 
 def test_serialising_what_is_nothing():

@@ -34,20 +34,24 @@ cdef void evaluate_thread(Workspace space, const Objective *objective, const rea
         if n > 0:
             rows_pass(&space.plan, &space.space, objective, work, weights, <const real *>NULL, source, begin, thread * block, n,
                       thread * block, 1.0, 0.0, False, &way, thread)
+            if source.output != NULL:
+                space.plan.kernels.transpose(space.plan.outputs, n, work + space.plan.output.a.offset + thread * block,
+                                             space.space.capacity, <real *>source.output + begin * space.plan.outputs,
+                                             space.plan.outputs)
         fnn_barrier_wait(barrier, team, spins)
         if thread == 0:
             n = min(block * team, source.rows - done)
             share_losses(&space.plan, &space.space, objective, source, work, done, n, batch)
-            fold_rows(&space.plan, &space.space, objective, work, source.weight != NULL, n, state)
+            fold_rows(&space.plan, &space.space, objective, source, work, done, n, batch, state)
         fnn_barrier_wait(barrier, team, spins)
         done += block * team
     float_restore(modes)
 
 
 cdef int evaluate_rows(Workspace space, const Objective *objective, const real *weights, const real[:, ::1] x, const real[:, ::1] y,
-                       weight, double[::1] state, Py_ssize_t batch) except -1:
+                       weight, double[::1] state, Py_ssize_t batch, real[:, ::1] outputs) except -1:
     """state (IN and OUT): what `finish_all` makes loss and metrics of, with these rows added to it, in batches of `batch` rows where
-    that matters to the loss (0: all are one)."""
+    that matters (0: all are one). outputs (OUT): of the network, None where nobody wants them."""
     cdef Source source
     cdef const real[::1] w
     cdef fnn_barrier barrier
@@ -67,6 +71,10 @@ cdef int evaluate_rows(Workspace space, const Objective *objective, const real *
     source.shift = 0
     source.still = False
     source.output = source.slopes = NULL
+    if outputs is not None:
+        if outputs.shape[0] != source.rows or outputs.shape[1] != space.plan.outputs:
+            raise ValueError(f"outputs has shape {(outputs.shape[0], outputs.shape[1])}; expected {(source.rows, space.plan.outputs)}")
+        source.output = &outputs[0, 0]
     source.upstream = NULL
     if batch <= 0:
         batch = source.rows

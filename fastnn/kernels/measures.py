@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 # What row values become over an epoch, in the order of plan.FinishKind; see scores.pyx.
-FINISHES = ("mean", "root_mean", "thresholds", "best", "auc", "f_score", "r2", "iou")
+FINISHES = ("mean", "root_mean", "thresholds", "best", "auc", "f_score", "r2", "iou", "batches")
 # Quantities of a confusion at a threshold, in the order of scores.Quantity.
 QUANTITIES = (
     "true_positives",
@@ -19,7 +19,8 @@ QUANTITIES = (
 class Measure(NamedTuple):
     """One metric.
 
-    Row values are summed (``mean``, ``root_mean``, ``f_score``, ``r2``), or say which count grows.
+    Row values are summed (``mean``, ``root_mean``, ``batches``, ``f_score``, ``r2``), or say which count
+    grows.
     """
 
     rows: str  # of fastnn.kernels.METRICS or LOSSES

@@ -1,5 +1,5 @@
 from fastnn.kernels.memory cimport Arena
-from fastnn.kernels.plan cimport Metric, Objective, Plan, Space
+from fastnn.kernels.plan cimport Metric, Objective, Plan, Source, Space
 from fastnn.kernels.runtime cimport real
 
 
@@ -16,5 +16,5 @@ cdef class Metrics:
 cdef Metrics make_metrics(Objective *objective, measures, Py_ssize_t units)
 cdef void measure_rows(const Plan *plan, const Space *space, const Objective *objective, real *work, bint weighted, Py_ssize_t begin,
                        Py_ssize_t n, Py_ssize_t value_at) noexcept nogil
-cdef void fold_rows(const Plan *plan, const Space *space, const Objective *objective, const void *work, bint weighted, Py_ssize_t rows,
-                    double *state) noexcept nogil
+cdef void fold_rows(const Plan *plan, const Space *space, const Objective *objective, const Source *source, const void *work,
+                    Py_ssize_t start, Py_ssize_t rows, Py_ssize_t batch, double *state) noexcept nogil

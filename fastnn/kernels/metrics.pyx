@@ -17,7 +17,7 @@ from fastnn.kernels.csrc cimport (
     fnn_operation,
 )
 from fastnn.kernels.losses cimport set_term, target_columns
-from fastnn.kernels.plan cimport COLUMN_ALIGN, FINISH_AUC, FINISH_OPTIONS, FINISH_R2, SUM_LANES, FinishKind, round_up
+from fastnn.kernels.plan cimport COLUMN_ALIGN, FINISH_AUC, FINISH_BATCHES, FINISH_OPTIONS, FINISH_R2, SUM_LANES, FinishKind, round_up
 from fastnn.kernels.runtime cimport float_flush, float_restore, kernels_for, loss_table, metric_table
 from fastnn.kernels.scores cimport finish_all
 
@@ -27,7 +27,7 @@ from fastnn.kernels.names import check_name
 
 # What leaves several blocks of columns, and what can be made of what is not a mean.
 BLOCKS = {"f_score": 3, "r2_score": 2}
-MEANS = ("mean", "root_mean")
+MEANS = ("mean", "root_mean", "batches")
 ROWS_FINISHES = {
     "confusion": ("thresholds", "best", "auc"),
     "f_score": ("f_score",),
@@ -99,7 +99,7 @@ cdef class Metrics:
         m.state = objective.state
         m.result = objective.results
         objective.columns += m.columns
-        sums = 3 * m.units if m.finish == FINISH_R2 else m.columns
+        sums = 3 * m.units if m.finish == FINISH_R2 else 2 if m.finish == FINISH_BATCHES else m.columns
         objective.state += m.counts * m.groups if m.counts else SUM_LANES * sums
         objective.results += m.width
         return 0
@@ -153,9 +153,11 @@ cdef void measure_rows(const Plan *plan, const Space *space, const Objective *ob
             k.multiply_rows(m.columns, n, value, space.value_rows, weight, 0, value, space.value_rows)
 
 
-cdef void fold_rows(const Plan *plan, const Space *space, const Objective *objective, const void *work, bint weighted, Py_ssize_t rows,
-                    double *state) noexcept nogil:
-    """state (IN and OUT): the epoch's, with what the first `rows` rows of values add to it."""
+cdef void fold_rows(const Plan *plan, const Space *space, const Objective *objective, const Source *source, const void *work,
+                    Py_ssize_t start, Py_ssize_t rows, Py_ssize_t batch, double *state) noexcept nogil:
+    """state (IN and OUT): the epoch's, with what the first `rows` rows of values add to it, which are those from `start` on, in batches
+    of `batch` rows (0: these rows are one)."""
+    cdef bint weighted = source.weight != NULL
     cdef const fnn_kernels *k = plan.kernels
     cdef Py_ssize_t item = <Py_ssize_t>k.itemsize, ld = space.value_rows * item, i, c
     cdef const char *values = <const char *>work + space.values * item
@@ -169,7 +171,12 @@ cdef void fold_rows(const Plan *plan, const Space *space, const Objective *objec
             state[SUM_LANES] += <double>rows
     for i in range(objective.metrics):
         m = &objective.metric[i]
-        if m.counts == 0 and m.finish != FINISH_R2:
+        if m.finish == FINISH_BATCHES:
+            if item == 4:
+                add_means(source, <const float *>(values + m.column * ld), start, rows, batch, state + m.state)
+            else:
+                add_means(source, <const double *>(values + m.column * ld), start, rows, batch, state + m.state)
+        elif m.counts == 0 and m.finish != FINISH_R2:
             for c in range(m.columns):
                 k.sum_lanes(rows, values + (m.column + c) * ld, state + m.state + c * SUM_LANES)
         elif item == 4:
@@ -186,6 +193,18 @@ cdef inline void add_rows(const Metric *m, const real *value, Py_ssize_t ld, con
         add_moments(m, value, ld, weight, rows, state)
     else:
         count_rows(m, value, ld, weight, rows, state)
+
+
+cdef void add_means(const Source *source, const real *value, Py_ssize_t start, Py_ssize_t rows, Py_ssize_t batch,
+                    double *sums) noexcept nogil:
+    # sums (IN and OUT): SUM_LANES of the batches' means, then the number of batches; a batch may come in several calls
+    cdef Py_ssize_t r, first, n
+    for r in range(rows):
+        first = start if batch == 0 else (start + r) // batch * batch
+        n = rows if batch == 0 else min(batch, source.rows - first)
+        sums[r % SUM_LANES] += <double>value[r] / <double>n
+        if start + r == first:
+            sums[SUM_LANES] += 1.0
 
 
 cdef void count_rows(const Metric *m, const real *value, Py_ssize_t ld, const real *weight, Py_ssize_t rows, double *counts) noexcept nogil:
@@ -227,6 +246,7 @@ cdef results_on_arrays(Metrics metrics, Objective *objective, const real[:, ::1]
     # as at a network's output, all rows at once
     cdef Plan plan
     cdef Space space
+    cdef Source source
     cdef const real[::1] w
     cdef Py_ssize_t n = a.shape[0], units = a.shape[1], ld = round_up(n, COLUMN_ALIGN), r
     cdef double[::1] state = np.zeros(objective.state)
@@ -235,6 +255,7 @@ cdef results_on_arrays(Metrics metrics, Objective *objective, const real[:, ::1]
     cdef uint64_t modes
     memset(&plan, 0, sizeof(Plan))
     memset(&space, 0, sizeof(Space))
+    memset(&source, 0, sizeof(Source))
     plan.kernels = kernels_for(sizeof(real))
     space.capacity = space.value_rows = ld
     space.y = ld * units
@@ -242,13 +263,14 @@ cdef results_on_arrays(Metrics metrics, Objective *objective, const real[:, ::1]
     space.values = space.weight + ld
     if weight is not None:
         w = weight
+        source.weight = &w[0]
         for r in range(n):
             work[space.weight + r] = w[r]
     modes = float_flush()
     plan.kernels.transpose(n, units, &a[0, 0], units, &work[0], ld)
     plan.kernels.transpose(n, y.shape[1], &y[0, 0], y.shape[1], &work[space.y], ld)
     measure_rows(&plan, &space, objective, &work[0], weight is not None, 0, n, 0)
-    fold_rows(&plan, &space, objective, &work[0], weight is not None, n, &state[0])
+    fold_rows(&plan, &space, objective, &source, &work[0], 0, n, 0, &state[0])
     finish_all(objective, &state[0], n, &result[0])
     float_restore(modes)
     return np.asarray(result)[1:]

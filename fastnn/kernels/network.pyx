@@ -31,6 +31,7 @@ from fastnn.kernels.rates cimport Rates
 from fastnn.kernels.variables cimport ask, ask_decay, ask_orthogonal
 from fastnn.kernels.runtime cimport bf16_for, kernels_for
 from fastnn.kernels.scores cimport finish_all
+from fastnn.kernels.step_phases cimport require_phases
 from fastnn.kernels.shares cimport set_share
 from fastnn.kernels.threads cimport threads_for
 
@@ -275,6 +276,7 @@ cdef class Network:
         if precision == "bfloat16" and self.plan.owns > 0:
             raise NotImplementedError("precision='bfloat16' is not for networks with an activation of the user's own")
         cdef Optimizer made = make_optimizer(optimizer, hyper, self.itemsize)
+        require_phases(&self.plan, &made)
         cdef Objective objective
         cdef Metrics made_metrics
         make_objective(&objective, loss, from_logits, self.plan.output.activation, self.plan.outputs)
@@ -306,7 +308,10 @@ cdef class Network:
 
     def set_hyper(self, str name, double value):
         """Change one hyper-parameter of the optimizer; what it remembers stays. A learning rate ends a schedule."""
-        set_hyper(&self.optimizer, name, value)
+        cdef Optimizer changed = self.optimizer
+        set_hyper(&changed, name, value)
+        require_phases(&self.plan, &changed)
+        self.optimizer = changed
         if not self.optimizer.scheduled:
             self.rates = None
 
@@ -357,18 +362,19 @@ cdef class Network:
         cdef int i
         if self.compiled is None or not self.optimizer.averages:
             raise RuntimeError("the optimizer keeps no averages of the weights; compile the network with use_ema")
-        self.require_rest()
-        if self.state.iterations == 0:
-            return
-        state = self.copy_state(self.state)
-        average = (1 + self.optimizer.slots) * self.plan.parameters
-        for tile in range(self.plan.tiles):
-            for i in range(pieces_of(&self.plan, &self.plan.tile[tile], piece)):
-                for row in range(piece[i].rows if piece[i].trained else 0):
-                    at = piece[i].place + row * piece[i].stride
-                    memcpy(<char *>state.arena.base + at * self.itemsize, <char *>state.arena.base + (average + at) * self.itemsize,
-                           piece[i].columns * self.itemsize)
-        self.publish(state)
+        with self.changing:
+            self.require_rest()
+            if self.state.iterations == 0:
+                return
+            state = self.copy_state(self.state)
+            average = (1 + self.optimizer.slots) * self.plan.parameters
+            for tile in range(self.plan.tiles):
+                for i in range(pieces_of(&self.plan, &self.plan.tile[tile], piece)):
+                    for row in range(piece[i].rows if piece[i].trained else 0):
+                        at = piece[i].place + row * piece[i].stride
+                        memcpy(<char *>state.arena.base + at * self.itemsize, <char *>state.arena.base + (average + at) * self.itemsize,
+                               piece[i].columns * self.itemsize)
+            self.publish(state)
 
     def set_rates(self, Rates rates):
         """Set the schedule of the learning rate, or None."""
@@ -447,7 +453,7 @@ cdef class Network:
         self.raise_own()
         return out
 
-    def evaluate(self, x, y, sample_weight=None, int num_threads=0, Tally tally=None, Py_ssize_t batch_size=0):
+    def evaluate(self, x, y, sample_weight=None, int num_threads=0, Tally tally=None, Py_ssize_t batch_size=0, outputs=None):
         """Loss and metrics of the network as last published, from any thread.
 
         Parameters
@@ -461,7 +467,9 @@ cdef class Network:
         tally : Tally, optional
             What earlier calls saw; these rows are added to it.
         batch_size : int, default 0
-            Rows of a batch, where the reduction is of batches; 0 is all rows.
+            Rows of a batch, where loss or metrics are of batches; 0 is all rows.
+        outputs : ndarray, shape (rows, outputs), optional
+            Where the network's outputs go: C-contiguous, of the network's dtype.
 
         Returns
         -------
@@ -481,9 +489,11 @@ cdef class Network:
         elif tally.metrics is not self.metrics:
             raise ValueError("this tally was begun before the network was compiled as it is now; begin another")
         if self.dtype == "float32":
-            evaluate_rows[float](space, &self.objective, <float *>state.arena.base, x, y, sample_weight, tally.state, batch_size)
+            evaluate_rows[float](space, &self.objective, <float *>state.arena.base, x, y, sample_weight, tally.state, batch_size,
+                                 outputs)
         else:
-            evaluate_rows[double](space, &self.objective, <double *>state.arena.base, x, y, sample_weight, tally.state, batch_size)
+            evaluate_rows[double](space, &self.objective, <double *>state.arena.base, x, y, sample_weight, tally.state, batch_size,
+                                  outputs)
         for w, settings in zip(self.weights(), self.asked, strict=True) if self.plan.own_penalties else ():
             if settings.get("trained", True) and settings.get("own_penalty") is not None:
                 tally.state[0] += settings["own_penalty"](w) * rows
@@ -496,6 +506,11 @@ cdef class Network:
         cdef double[::1] found = np.zeros(self.objective.results)
         finish_all(&self.objective, &tally.state[0], tally.rows, &found[0])
         return np.asarray(found)
+
+    @property
+    def outputs(self):
+        """Units of the last layer."""
+        return self.plan.outputs
 
     @property
     def widths(self):

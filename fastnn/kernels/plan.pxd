@@ -290,6 +290,7 @@ cdef enum FinishKind:
     FINISH_F_SCORE
     FINISH_R2
     FINISH_IOU
+    FINISH_BATCHES            # the mean over batches of their means
 
 # One metric: row values that a rows phase leaves, state that they are added to, and results of that (metrics.pyx).
 cdef struct Metric:

@@ -72,7 +72,8 @@ cdef void start_call(Run *run) noexcept nogil:
 cdef void add_values(Run *run, Py_ssize_t rows) noexcept nogil:
     """Add what a batch left as row values."""
     cdef const Source *source = &run.validation if run.validating else &run.train
-    fold_rows(run.plan, run.space, run.objective, run.work, source.weight != NULL, rows, run.state)
+    fold_rows(run.plan, run.space, run.objective, source, run.work, run.next.start, rows,
+              run.validation_batch if run.validating else 0, run.state)
 
 
 cdef inline bint better(const Stopping *s, double value, double reference) noexcept nogil:

@@ -7,6 +7,7 @@ from libc.math cimport INFINITY, NAN, isinf, sqrt
 
 from fastnn.kernels.plan cimport (
     FINISH_AUC,
+    FINISH_BATCHES,
     FINISH_BEST,
     FINISH_F_SCORE,
     FINISH_MEAN,
@@ -277,6 +278,8 @@ cdef void finish_all(const Objective *objective, const double *state, Py_ssize_t
         weight = all_weight if m.weighted else <double>rows
         if m.finish == FINISH_MEAN:
             result[m.result] = ratio(tree_sum(own), weight)
+        elif m.finish == FINISH_BATCHES:
+            result[m.result] = ratio(tree_sum(own), own[SUM_LANES])
         elif m.finish == FINISH_ROOT_MEAN:
             result[m.result] = sqrt(ratio(tree_sum(own), weight))
         elif m.finish == FINISH_THRESHOLDS:

@@ -3,6 +3,7 @@ from fastnn.kernels.optimizers cimport Optimizer
 from fastnn.kernels.phases cimport apart_phases, rows_phases
 from fastnn.kernels.plan cimport (
     ENDING_LOSS,
+    MAX_PHASES,
     PHASE_ANGLES,
     PHASE_DIRECTED,
     PHASE_NORMS,
@@ -14,7 +15,17 @@ from fastnn.kernels.plan cimport (
     Plan,
 )
 from fastnn.kernels.schedule cimport Run
-from fastnn.kernels.whole cimport step_phases
+from fastnn.kernels.whole cimport most_step_phases, step_phases
+
+
+cdef int require_phases(const Plan *plan, const Optimizer *optimizer) except -1:
+    """Raise unless there is room for the phases of a step, whatever is asked of loss and variables."""
+    # rows there and back with the loss apart, penalties, the step, constraints
+    cdef double most = (4 * plan.coupled + 3) + 3 + most_step_phases(optimizer) + 3
+    if not most <= MAX_PHASES:
+        raise ValueError(f"a step of this network and optimizer may have {most:g} phases, but there is room for {MAX_PHASES}: take fewer "
+                         "batch normalisations, or fewer ns_steps")
+    return 0
 
 
 cdef inline void add_phase(Run *run, bint wanted, PhaseKind kind) noexcept:

@@ -87,6 +87,11 @@ cdef int step_phases(const Optimizer *optimizer, bint sums, PhaseKind *kind, Str
     return n + 1
 
 
+cdef double most_step_phases(const Optimizer *optimizer) noexcept:
+    """No fewer than `step_phases` lists; a number of turns may be anything still."""
+    return 5.0 + (3.0 * optimizer.hyper[ORTHOGONAL_TURNS] if optimizer.step == FNN_STEP_ORTHOGONAL else 0.0)
+
+
 cdef inline real *sums_of(const Space *space, const Plan *plan, real *work, int which) noexcept nogil:
     return work + space.sums + which * plan.sums
 

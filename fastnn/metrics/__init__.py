@@ -139,6 +139,7 @@ METRICS = Registry(
         **dict.fromkeys(("mape", "MAPE"), MeanAbsolutePercentageError),
         **dict.fromkeys(("msle", "MSLE"), MeanSquaredLogarithmicError),
     },
+    bases="mean_metric_wrapper MeanMetricWrapper",
 )
 
 __all__ = [

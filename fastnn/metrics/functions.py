@@ -4,6 +4,7 @@ Adding one is a function and an entry of ``TABLE`` here, one of ``rows.ROWS``, a
 ``csrc/metrics.def``.
 """
 
+import copy
 import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -172,6 +173,13 @@ def measure(function: Any, options: Mapping[str, Any], units: int) -> Measure | 
 
 
 def _of_loss(loss: Any, units: int) -> Measure | None:
+    finish = "mean"
+    if isinstance(loss, Loss):  # called with a batch, for one number or for the rows'
+        if loss.reduction in ("none", None):
+            loss = copy.copy(loss)
+            loss.reduction = "mean"
+        else:
+            finish = "batches"
     try:
         found = resolve(loss)
     except NotImplementedError:
@@ -182,4 +190,4 @@ def _of_loss(loss: Any, units: int) -> Measure | None:
         return None
     given = found.specification(units)
     name, parameters = (given, None) if isinstance(given, str) else given
-    return Measure(name, parameters, from_logits=found.from_logits)
+    return Measure(name, parameters, finish=finish, from_logits=found.from_logits)

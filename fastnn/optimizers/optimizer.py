@@ -320,6 +320,19 @@ class Optimizer(Configured):
             self.apply(grads, variables)
         return self.iterations
 
+    def finalize_variable_values(self, var_list: Any) -> None:
+        """With ``use_ema``, put the averages in the place of the variables' values, as `fit` does at its end.
+
+        Parameters
+        ----------
+        var_list : list of Variable
+            All trainable weights of one model.
+        """
+        if self.use_ema:
+            engine = engine_of(self, list(var_list))
+            engine.use(self)
+            engine.finalize()
+
     def build(self, variables: Any) -> None:
         """Get ready for gradients of these variables, all trainable weights of one model."""
         engine_of(self, list(variables)).use(self)

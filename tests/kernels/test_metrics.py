@@ -5,7 +5,7 @@ import pytest
 from metric_cases import CLASS, ONE_UNIT, SEVERAL_UNITS, UNITS, data
 from support import THREADS, compiled, digest, instruction_set, random_weights, train
 
-from fastnn import metrics
+from fastnn import losses, metrics
 from fastnn.kernels import Measure, metric_results, runtime
 from fastnn.kernels.network import Tally
 from fastnn.kernels.threads import openmp
@@ -100,6 +100,8 @@ MEASURES = [
     metrics.RootMeanSquaredError().measure(2)._replace(weighted=True),
     metrics.BinaryIoU(dtype="float32").measure(2),
     "binary_accuracy",
+    Measure("mean_squared_error", finish="batches", weighted=True),
+    Measure("binary_crossentropy", finish="batches"),
 ]
 
 
@@ -131,6 +133,7 @@ def run(name, dtype, threads, weighted=True):
         num_threads=threads,
         sample_weight=w,
         validation=(x[: rows // 2], y[: rows // 2], None if w is None else w[: rows // 2]),
+        validation_batch=13,
     )
     return net, training, (x, y, w)
 
@@ -156,7 +159,7 @@ def test_validation_is_evaluation(name, dtype, weighted):
     part = (x[:half], y[:half], None if w is None else w[:half])
     results = training.logs.shape[1] // 2
     assert results == 1 + sum(net.widths)
-    np.testing.assert_array_equal(training.logs[-1, results:], net.evaluate(*part))
+    np.testing.assert_array_equal(training.logs[-1, results:], net.evaluate(*part, batch_size=13))
     tally = Tally(net)
     for start in range(0, half, 13):
         found = net.evaluate(*(None if a is None else a[start : start + 13] for a in part), tally=tally)
@@ -172,6 +175,10 @@ def test_validation_is_evaluation(name, dtype, weighted):
         by_numpy(metrics.BinaryIoU(dtype="float32"), part[1], p, None),
         by_numpy(metrics.BinaryAccuracy(), part[1], p, None),
     ]
+    batches = [slice(start, start + 13) for start in range(0, half, 13)]
+    for loss, weight in ((losses.mean_squared_error, part[2]), (losses.binary_crossentropy, None)):
+        rows = loss(part[1], p) * (1 if weight is None else weight)
+        want.append([np.mean([rows[batch].mean(dtype="f8") for batch in batches])])
     np.testing.assert_allclose(found[1:], np.concatenate(want), rtol=3e-5, atol=3e-6)
 
 

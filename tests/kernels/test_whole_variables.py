@@ -254,6 +254,17 @@ def test_averages_are_taken_when_asked_for():
     assert "use_ema" in error
 
 
+def test_more_phases_than_there_is_room_for():
+    made, x, y, batch, _ = problem("narrow", "muon plain", np.float64)
+    with pytest.raises(ValueError, match="3014 phases"):
+        made.set_hyper("ns_steps", 1000)
+    with pytest.raises(ValueError, match="phases"):
+        made.compile("mean_squared_error", False, "muon", {"ns_steps": float("inf")}, [])
+    before = digest(made.weights())
+    train(made, x, y, epochs=1, batch_size=batch, num_threads=2)
+    assert digest(made.weights()) != before  # as it was compiled
+
+
 def test_a_step_of_one_array_refuses_what_needs_a_network(rng):
     from fastnn.kernels import optimizer_update
 
