@@ -42,6 +42,8 @@ class Engine:
         self.compiled: Any = None  # the Compiled that the network was last compiled for,
         self.layout: Any = None  # and the Layout of what it then reports
         self.optimizer: Any = None
+        self.choices = 0  # of the optimizer, when the network was compiled with it
+        self.averages = False  # whether it then averaged the weights
         self.stale = True  # whether variables have values that the network does not
         self.asked: list = []  # of each variable in training, as the network was last told
         self.owner: Any = None  # the Fit under way
@@ -105,14 +107,17 @@ class Engine:
 
     def compile(self, compiled: Any) -> None:
         """Prepare the network for training and evaluation as ``compiled`` (see compiling.py) says."""
-        if self.compiled is compiled:
+        same = (
+            self.choices == compiled.optimizer.choices or self.owner is not None
+        )  # a fit goes on as it began
+        if self.compiled is compiled and same:
             return
         self._compile(compiled.native, compiled.optimizer, compiled.precision)
         self.compiled = compiled
 
     def use(self, optimizer: Any) -> None:
         """Prepare the network for steps of an optimizer that it need not be compiled with."""
-        if self.optimizer is optimizer:
+        if self.optimizer is optimizer and self.choices == optimizer.choices:
             return
         spec = self.compiled.native if self.compiled is not None else _ANY_LOSS
         self._compile(spec, optimizer, None if self.compiled is None else self.compiled.precision)
@@ -141,6 +146,7 @@ class Engine:
         if kept is not None:
             self.net.set_optimizer_state(*kept)
         self.optimizer = optimizer
+        self.choices, self.averages = optimizer.choices, optimizer.use_ema
         optimizer.bind(self)
         keys = [judge.key for judge in spec.judges if judge.measure is not None]
         self.layout = Layout(keys, self.net.widths)
@@ -188,7 +194,7 @@ class Engine:
 
     def finish(self) -> None:
         """End a fit: where the optimizer averages the weights, the averages take their place."""
-        if self.optimizer.use_ema:
+        if self.averages:
             self.net.take_averages()
 
     def own(self) -> Own:

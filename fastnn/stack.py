@@ -7,11 +7,11 @@ from typing import Any
 from fastnn import layers as layer_kinds
 from fastnn.layers.core import InputLayer
 from fastnn.layers.layer import KerasTensor, Layer, Shape, standard_shape
+from fastnn.layers.structure import Nest
 from fastnn.registry import custom_object_scope
-from fastnn.variables import Variable
 
 
-class Stack(Layer):
+class Stack(Nest):
     """Layers, each of which takes what the one before it returns.
 
     Parameters
@@ -206,28 +206,6 @@ class Stack(Layer):
     @property
     def dtype(self) -> str:
         return self._stack[0].dtype if self._stack else self._dtype
-
-    @property
-    def weights(self) -> list[Variable]:
-        return [v for layer in self._stack for v in layer.weights]
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        return [v for layer in self._stack for v in layer.trainable_weights] if self._trainable else []
-
-    def asked(self, trainable=True):
-        inside = trainable and self._trainable
-        return [settings for layer in self._stack for settings in layer.asked(inside)]
-
-    @property
-    def trainable(self) -> bool:
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
-        for layer in self._stack:
-            layer.trainable = value
 
     # Configuration ------------------------------------------------------------------------------------------
 

@@ -277,10 +277,14 @@ def test_a_bad_batch_in_the_middle_ends_the_fit_there():
     model.fit(X, Y, epochs=1, verbose=0)
 
 
-def test_execution_hints_are_accepted():
-    model = mlp(4, (2, None))
-    model.compile("sgd", "mse", run_eagerly=True, jit_compile=False, steps_per_execution=4)
-    model.fit(X, Y, epochs=1, verbose=0)
+def test_execution_hints_are_accepted_and_change_nothing():
+    found = []
+    for hints in ({}, {"run_eagerly": True, "jit_compile": False, "steps_per_execution": 4}):
+        keras.utils.set_random_seed(1)
+        model = mlp(4, (2, None))
+        model.compile("sgd", "mse", **hints)
+        found.append(model.fit(X, Y, epochs=2, verbose=0).history)
+    assert found[0] == found[1]
 
 
 UNKNOWN_NAMES = {

@@ -366,3 +366,28 @@ def test_a_residual_of_a_differential_equation():
         upstream[-1] = 2 * (u[-1] - 1)
         optimizer.apply(m.backward(upstream))
     np.testing.assert_allclose(m.predict(t), np.exp(-t), atol=0.01)
+
+
+def test_gradients_may_be_changed_in_place():
+    """As the documentation writes it, and with what comes from elsewhere."""
+    kept = [np.array(g) for g in model().gradients(X, Y)[1]]
+    made = []
+    for how in ("their halves", "in place", "assigned"):
+        m = model()
+        _, gradients = m.gradients(X, Y)
+        if how == "their halves":
+            gradients = [g * np.float32(0.5) for g in kept]
+        elif how == "in place":
+            for i in range(len(gradients)):
+                gradients[i] *= 0.5
+        else:
+            for i, g in enumerate(kept):
+                gradients[i] = g * np.float32(0.5)
+        m.optimizer.apply(gradients)
+        made.append(digest(m.get_weights()))
+    assert made[0] == made[1] == made[2]
+    _, gradients = model().gradients(X, Y)
+    with pytest.raises(ValueError, match=r"gradient 0 has shape \(4, 20\).*\(12,\)"):
+        gradients[0] = np.zeros(12)
+    gradients[1] = 0
+    assert not gradients[1].any()

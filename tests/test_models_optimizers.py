@@ -360,6 +360,59 @@ def test_callbacks_see_the_rate_of_a_schedule():
     np.testing.assert_allclose(seen, [0.05, 0.025, 0.0125])
 
 
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"clipnorm": 0.01},
+        {"global_clipnorm": 0.01},
+        {"use_ema": True, "ema_momentum": 0.5},
+        {"use_ema": True, "ema_overwrite_frequency": 2},
+        {"gradient_accumulation_steps": 2},
+    ],
+    ids=lambda choice: " ".join(choice),
+)
+@pytest.mark.parametrize("way", ["fit", "apply"])
+def test_choices_of_a_step_act_from_the_next_fit_on(choice, way):
+    """As with an optimizer that is made with them."""
+
+    def on(m):
+        if way == "fit":
+            m.fit(*data(), batch_size=10, epochs=2, shuffle=False, verbose=0)
+        else:
+            for _ in range(4):
+                m.optimizer.apply(m.gradients(*data())[1])
+
+    first, twin = (fitted(optimizers.SGD(0.1)) for _ in range(2))
+    for key, value in choice.items():
+        setattr(first.optimizer, key, value)
+    twin.compile(optimizers.SGD(0.1, **choice), "mse")
+    before = digest(first.get_weights())
+    on(first)
+    on(twin)
+    assert digest(first.get_weights()) == digest(twin.get_weights()) != before
+
+
+def test_a_norm_to_clip_by_leaves_what_is_remembered():
+    m = fitted(optimizers.Adam(0.01))
+    steps = int(m.optimizer.iterations)
+    m.optimizer.clipnorm = 0.01
+    m.fit(*data(), batch_size=40, epochs=1, verbose=0)
+    assert int(m.optimizer.iterations) == steps + 1
+
+
+class _Chooses(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.optimizer.use_ema = True
+        self.model.evaluate(*data(), verbose=0)
+
+
+def test_a_running_fit_goes_on_as_it_began():
+    first, twin = (fitted(optimizers.SGD(0.1)) for _ in range(2))
+    first.fit(*data(), batch_size=10, epochs=2, shuffle=False, verbose=0, callbacks=[_Chooses()])
+    twin.fit(*data(), batch_size=10, epochs=2, shuffle=False, verbose=0)
+    assert digest(first.get_weights()) == digest(twin.get_weights())
+
+
 def test_the_most_phases_that_a_step_can_have():
     """As many batch normalisations and turns of Muon as there may be, and all options beside."""
 

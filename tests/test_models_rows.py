@@ -264,5 +264,5 @@ def test_a_map_larger_than_memory(tmp_path):
     model = mlp(columns, (3, "tanh"), (1, None), optimizer="sgd", loss="mse")
     history = model.fit(x, y, batch_size=100, steps_per_epoch=5, epochs=2, shuffle=False, verbose=0)
     assert len(history.epoch) == 2
-    assert model.evaluate(x, y, steps=2, batch_size=10, verbose=0) >= 0
+    assert model.evaluate(x, y, steps=2, batch_size=10, verbose=0) == 0  # all are zeros
     assert model.predict(x, steps=2, batch_size=10).shape == (20, 1)

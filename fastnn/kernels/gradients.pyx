@@ -88,6 +88,13 @@ cdef class Gradients:
     def __getitem__(self, index):
         return self.read()[index]
 
+    def __setitem__(self, Py_ssize_t index, value):
+        # what ``gradients[0] *= 0.5`` ends with: Python puts the result where it read
+        array = self.read()[index]
+        if np.shape(value) not in ((), array.shape):
+            raise ValueError(f"gradient {index} has shape {array.shape}; what takes its place has {np.shape(value)}")
+        array[...] = value
+
     def __iter__(self):
         return iter(self.read())
 

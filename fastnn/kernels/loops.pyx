@@ -54,7 +54,8 @@ def loss_gradients(Network network not None, x, y, sample_weight, bint training,
     p.state = None
     network.passes.append(p)
     if not isfinite(value):
-        raise FloatingPointError(f"the loss is {value}, so it has no gradients")
+        raise FloatingPointError(f"the loss is {value}, so it has no gradients. Try a smaller learning rate, scaled inputs, or gradient "
+                                 "clipping")
     return value, gradients
 
 

@@ -1,5 +1,6 @@
 from fastnn.kernels.forward cimport Forward
-from fastnn.kernels.plan cimport Objective, Optimizer, Plan
+from fastnn.kernels.optimizers cimport Optimizer
+from fastnn.kernels.plan cimport Objective, Plan
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.metrics cimport Metrics
 from fastnn.kernels.own_loss cimport OwnLoss

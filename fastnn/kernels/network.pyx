@@ -21,11 +21,11 @@ from fastnn.kernels.matrices cimport new_matrix, require_matrix
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.metrics cimport Metrics, make_metrics
 from fastnn.kernels.own_loss cimport OwnLoss
-from fastnn.kernels.optimizers cimport fill_slots, make_optimizer, set_hyper
+from fastnn.kernels.optimizers cimport fill_slots, make_optimizer, set_hyper, slots_in_all
 from fastnn.kernels.operations cimport first_parameters
 from fastnn.kernels.packing cimport packed, shapes_of, unpacked
 from fastnn.kernels.pieces cimport pieces_of
-from fastnn.kernels.plan cimport COLUMN_ALIGN, SUM_ROWS, Piece, Variable, round_up, slots_in_all
+from fastnn.kernels.plan cimport COLUMN_ALIGN, SUM_ROWS, Piece, Variable, round_up
 from fastnn.kernels.planning cimport make_plan
 from fastnn.kernels.rates cimport Rates
 from fastnn.kernels.variables cimport ask, ask_decay, ask_orthogonal

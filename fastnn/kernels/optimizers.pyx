@@ -20,7 +20,6 @@ from fastnn.kernels.csrc cimport (
     FNN_OPTIMIZER_sgd,
 )
 from fastnn.kernels.names import check_name
-from fastnn.kernels.plan cimport Move, Optimizer
 from fastnn.kernels.rates cimport real_power, scheduled_rate
 from fastnn.kernels.runtime cimport float_flush, float_restore, kernels_for, optimizer_table, optimizer_variant, real
 

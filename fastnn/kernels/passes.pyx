@@ -18,7 +18,7 @@ from fastnn.kernels.matrices cimport new_matrix, require_matrix, require_vector
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.network cimport Network, State
 from fastnn.kernels.operations cimport only_in_training
-from fastnn.kernels.optimizers cimport next_move
+from fastnn.kernels.optimizers cimport Optimizer, next_move
 from fastnn.kernels.own_calls cimport own_calls
 from fastnn.kernels.penalties cimport has_penalties, penalty_of
 from fastnn.kernels.phases cimport apart_phases, backward_phases, forward_phases, rows_phases
@@ -31,7 +31,6 @@ from fastnn.kernels.plan cimport (
     SUM_LANES,
     Ending,
     Layer,
-    Optimizer,
     Plan,
     round_up,
 )

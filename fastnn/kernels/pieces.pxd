@@ -1,4 +1,5 @@
-from fastnn.kernels.plan cimport Move, Optimizer, Piece, Plan, Tile
+from fastnn.kernels.optimizers cimport Move, Optimizer
+from fastnn.kernels.plan cimport Piece, Plan, Tile
 from fastnn.kernels.runtime cimport real
 
 # What is done to pieces of variables, one after the other.

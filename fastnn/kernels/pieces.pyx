@@ -19,7 +19,8 @@ from fastnn.kernels.csrc cimport (
     FNN_OPTIMIZER_adam,
     fnn_kernels,
 )
-from fastnn.kernels.plan cimport COLUMN_ALIGN, TILE_BLOCK, Layer, Move, Optimizer, Piece, Plan, Tile, Variable, is_kernel, slots_in_all
+from fastnn.kernels.optimizers cimport Move, Optimizer, slots_in_all
+from fastnn.kernels.plan cimport COLUMN_ALIGN, TILE_BLOCK, Layer, Piece, Plan, Tile, Variable, is_kernel
 from fastnn.kernels.runtime cimport real
 
 

@@ -5,14 +5,10 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from fastnn.kernels.csrc cimport (
-    FNN_HYPER_MAX,
     FNN_PARAMETERS_MAX,
-    FNN_SLOTS_MAX,
     FNN_TERM_PARAMETERS_MAX,
     fnn_bf16_kernels,
-    fnn_coefficients,
     fnn_kernels,
-    fnn_memory,
     fnn_metric_settings,
 )
 
@@ -24,8 +20,6 @@ cdef enum:
     COLUMN_ALIGN = 16
     MAX_PHASES = 256
     MAX_COUPLED = 14      # operations that couple a batch's rows: four phases each
-    SCHEDULE_PARAMETERS = 6
-    OPTIMIZER_HYPERS = 16     # numbers of an optimizer's own
     SUM_SETS = 4              # sums over whole variables that a step may need at a time, see Variable
 
 cdef enum PhaseKind:
@@ -400,67 +394,8 @@ cdef struct Space:
     Py_ssize_t entry          # from there on: copies for layers that have none, where gradients go through them to the rows
     Py_ssize_t size
 
-cdef enum ScheduleKind:       # in the order of rates.SCHEDULES
-    SCHEDULE_EXPONENTIAL
-    SCHEDULE_INVERSE_TIME
-    SCHEDULE_POLYNOMIAL
-    SCHEDULE_PIECEWISE
-    SCHEDULE_COSINE
-    SCHEDULE_COSINE_RESTARTS
-    SCHEDULE_ONE_CYCLE
-    SCHEDULE_TABLE            # what somebody computed ahead
-
-# A learning rate that is a function of the number of steps done; `rates.Rates` owns the arrays.
-cdef struct Schedule:
-    ScheduleKind kind
-    double p[SCHEDULE_PARAMETERS]
-    double log_base[2]        # exponential: of the decay rate, as a sum of two
-    Py_ssize_t count
-    const double *boundaries  # piecewise: count - 1
-    const double *values      # piecewise, table: count
-    int64_t first             # table: the step of the first value
-    double start              # restarts: where the last restart found began, its length and its height, in lengths of the first
-    double length
-    double height
-
-cdef struct Optimizer:
-    int family                # its line of csrc/optimizers.def
-    int kind                  # the line of its variant
-    fnn_coefficients coefficients  # of that line
-    int step                  # its fnn_step
-    int slots
-    bint before               # gradients are clipped, or weights decay
-    bint scheduled            # the learning rate is `schedule`, else hyper[0]
-    double hyper[OPTIMIZER_HYPERS]
-    double weight_decay
-    double clipvalue          # 0: none
-    # What looks at whole variables, or treats them one by one (whole.pyx)
-    bint by_variable          # anything of it
-    bint stored               # gradients are stored before the step
-    double clipnorm           # 0: none
-    double global_clipnorm    # 0: none
-    bint averages             # weights are averaged, in a slot behind the optimizer's own
-    double ema_momentum
-    int64_t ema_overwrite     # every so many steps weights become their averages; 0: never
-    int64_t accumulated       # batches whose gradients are added, in a slot behind the others, before a step; 0: each is a step
-    double initial[FNN_SLOTS_MAX]  # what slots hold before the first step
-    fnn_memory memory         # of the last step's coefficients
-    Schedule schedule
-
-# What a step is beside the coefficients, where variables are treated one by one.
-cdef struct Move:
-    bint update               # else gradients are only added
-    double share              # of the gradients added: one over their number
-    double rate               # the learning rate
-    double keep               # of the averages
-    bint overwrite            # weights become their averages
-    double other[FNN_HYPER_MAX]  # coefficients of variables without an orthogonal direction
-
 cdef inline bint is_kernel(const Variable *v) noexcept nogil:
     return v.layer >= 0 and v.vector == 0
-
-cdef inline int slots_in_all(const Optimizer *optimizer) noexcept nogil:
-    return optimizer.slots + (1 if optimizer.averages else 0) + (1 if optimizer.accumulated > 0 else 0)
 
 cdef inline Stretch whole_way(const Plan *plan) noexcept nogil:
     # from the input to the output and back

@@ -10,18 +10,6 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from fastnn.kernels.names import check_name
-from fastnn.kernels.plan cimport (
-    SCHEDULE_COSINE,
-    SCHEDULE_COSINE_RESTARTS,
-    SCHEDULE_EXPONENTIAL,
-    SCHEDULE_INVERSE_TIME,
-    SCHEDULE_ONE_CYCLE,
-    SCHEDULE_PIECEWISE,
-    SCHEDULE_POLYNOMIAL,
-    SCHEDULE_TABLE,
-    Schedule,
-    ScheduleKind,
-)
 
 # name: parameters, in the order of plan.ScheduleKind
 SCHEDULES = {

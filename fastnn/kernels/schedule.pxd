@@ -2,7 +2,8 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from fastnn.kernels.csrc cimport FNN_HYPER_MAX, fnn_barrier, fnn_share, fnn_tiny
-from fastnn.kernels.plan cimport MAX_PHASES, Move, Objective, Optimizer, PhaseKind, Plan, Source, Space, Stretch
+from fastnn.kernels.optimizers cimport Move, Optimizer
+from fastnn.kernels.plan cimport MAX_PHASES, Objective, PhaseKind, Plan, Source, Space, Stretch
 
 cdef enum Action:
     ACTION_TRAIN

@@ -1,4 +1,5 @@
-from fastnn.kernels.plan cimport Optimizer, Plan
+from fastnn.kernels.optimizers cimport Optimizer
+from fastnn.kernels.plan cimport Plan
 from fastnn.kernels.schedule cimport Run
 
 cdef int require_phases(const Plan *plan, const Optimizer *optimizer) except -1

@@ -1,4 +1,5 @@
 """The phases of a training step, in their order."""
+from fastnn.kernels.optimizers cimport Optimizer
 from fastnn.kernels.phases cimport apart_phases, rows_phases
 from fastnn.kernels.plan cimport (
     ENDING_LOSS,
@@ -10,7 +11,6 @@ from fastnn.kernels.plan cimport (
     PHASE_OWN_PENALTIES,
     PHASE_REFRESH,
     PHASE_ROWS_SUMS,
-    Optimizer,
     PhaseKind,
     Plan,
 )

@@ -1,4 +1,5 @@
-from fastnn.kernels.plan cimport Move, Optimizer, Plan, Space, Tile
+from fastnn.kernels.optimizers cimport Move, Optimizer
+from fastnn.kernels.plan cimport Plan, Space, Tile
 from fastnn.kernels.runtime cimport real
 
 cdef void block_gradients(const Plan *plan, const real *work, Py_ssize_t begin, Py_ssize_t rows, real *gradients) noexcept nogil

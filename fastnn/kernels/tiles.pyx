@@ -8,9 +8,10 @@ from libc.string cimport memcpy
 from fastnn.kernels.csrc cimport FNN_HYPER_DECAY, FNN_HYPER_MAX, FNN_SLOTS_MAX
 from fastnn.kernels.dense cimport narrow_gradient, refresh_transposed, wide_gradient
 from fastnn.kernels.operations cimport operation_gradient
+from fastnn.kernels.optimizers cimport Move, Optimizer
 from fastnn.kernels.penalties cimport limit_tile, penalize_tile
 from fastnn.kernels.pieces cimport AVERAGE, GATHER, ROOM, STEP, tile_stages
-from fastnn.kernels.plan cimport SUM_ROWS, Layer, Move, Optimizer, Plan, Space, Tile, Variable
+from fastnn.kernels.plan cimport SUM_ROWS, Layer, Plan, Space, Tile, Variable
 from fastnn.kernels.reduced cimport reduced_gradient, reduced_refresh
 from fastnn.kernels.runtime cimport real
 

@@ -1,5 +1,6 @@
 from fastnn.kernels.csrc cimport fnn_tiny
-from fastnn.kernels.plan cimport Objective, Optimizer, Plan, Space
+from fastnn.kernels.optimizers cimport Optimizer
+from fastnn.kernels.plan cimport Objective, Plan, Space
 from fastnn.kernels.runtime cimport real
 from fastnn.kernels.schedule cimport Run, Step, TinyKind
 

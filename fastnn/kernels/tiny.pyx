@@ -20,9 +20,9 @@ from fastnn.kernels.csrc cimport (
     fnn_tiny,
 )
 from fastnn.kernels.dense cimport layer_backward, layer_forward, refresh_transposed
-from fastnn.kernels.optimizers cimport coefficients
+from fastnn.kernels.optimizers cimport Optimizer, coefficients
 from fastnn.kernels.metrics cimport measure_rows
-from fastnn.kernels.plan cimport SHARE_ROWS, SUM_LANES, SUM_ROWS, Layer, Objective, Optimizer, Plan, Source, Space
+from fastnn.kernels.plan cimport SHARE_ROWS, SUM_LANES, SUM_ROWS, Layer, Objective, Plan, Source, Space
 from fastnn.kernels.rows cimport gather_targets, output_pass
 from fastnn.kernels.runtime cimport real
 from fastnn.kernels.scores cimport finish_all

@@ -1,4 +1,5 @@
-from fastnn.kernels.plan cimport Move, Optimizer, PhaseKind, Plan, Space, Stretch
+from fastnn.kernels.optimizers cimport Move, Optimizer
+from fastnn.kernels.plan cimport PhaseKind, Plan, Space, Stretch
 from fastnn.kernels.runtime cimport real
 
 cdef int step_phases(const Optimizer *optimizer, bint sums, PhaseKind *kind, Stretch *stretch) noexcept

@@ -9,6 +9,7 @@ from libc.string cimport memset
 
 from fastnn.kernels.csrc cimport FNN_STEP_ELEMENTS, FNN_STEP_FACTORED, FNN_STEP_ORTHOGONAL, FNN_STEP_TRUST
 from fastnn.kernels.factored cimport factored_tile, factors_share, row_means
+from fastnn.kernels.optimizers cimport Move, Optimizer
 from fastnn.kernels.orthogonal cimport orthogonal_put, orthogonal_share, orthogonal_take
 from fastnn.kernels.penalties cimport penalize_tile
 from fastnn.kernels.pieces cimport AVERAGE, DIRECT, GATHER, MOVE, ROOM, SHORTEN, STEP, add_squares, tile_stages
@@ -26,8 +27,6 @@ from fastnn.kernels.plan cimport (
     PHASE_SUMS_GRADIENTS,
     PHASE_SUMS_TILES,
     PHASE_TILES,
-    Move,
-    Optimizer,
     PhaseKind,
     Plan,
     Space,

@@ -1,4 +1,5 @@
-from fastnn.kernels.plan cimport Layer, Matrix, Op, Optimizer, Plan, Space
+from fastnn.kernels.optimizers cimport Optimizer
+from fastnn.kernels.plan cimport Layer, Matrix, Op, Plan, Space
 from fastnn.kernels.memory cimport Arena
 
 

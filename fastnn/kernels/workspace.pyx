@@ -4,6 +4,7 @@ from libc.string cimport memcpy
 from fastnn.kernels.csrc cimport FNN_ACTIVATION_linear, FNN_STEP_ORTHOGONAL
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.operations cimport only_in_training
+from fastnn.kernels.optimizers cimport Optimizer
 from fastnn.kernels.pieces cimport ROOM
 from fastnn.kernels.plan cimport (
     COLUMN_ALIGN,
@@ -18,7 +19,6 @@ from fastnn.kernels.plan cimport (
     Matrix,
     Node,
     Op,
-    Optimizer,
     Output,
     Plan,
     Reduced,

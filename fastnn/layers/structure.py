@@ -6,6 +6,7 @@ from typing import Any
 
 from fastnn.layers.layer import Layer, Shape
 from fastnn.registry import custom_object_scope
+from fastnn.variables import Variable
 
 
 class Flatten(Layer):
@@ -38,7 +39,35 @@ class Flatten(Layer):
         return {**super().get_config(), "data_format": self.data_format or "channels_last"}
 
 
-class Residual(Layer):
+class Nest(Layer):
+    """Layers one after the other, whose weights are those of all."""
+
+    _stack: list[Layer]
+
+    @property
+    def weights(self) -> list[Variable]:
+        return [v for layer in self._stack for v in layer.weights]
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        return [v for layer in self._stack for v in layer.trainable_weights] if self._trainable else []
+
+    def asked(self, trainable=True):
+        inside = trainable and self._trainable
+        return [settings for layer in self._stack for settings in layer.asked(inside)]
+
+    @property
+    def trainable(self) -> bool:
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = bool(value)
+        for layer in self._stack:
+            layer.trainable = value
+
+
+class Residual(Nest):
     """``x + f(x)``, where f are the layers in the list, one after the other.
 
     Parameters
@@ -61,7 +90,7 @@ class Residual(Layer):
         super().__init__(**kwargs)
         if isinstance(layers, Layer | str) or not isinstance(layers, Iterable):
             raise TypeError(f"Residual takes a list of layers, got {layers!r}; write Residual([...]).")
-        self.layers = list(layers)
+        self.layers = self._stack = list(layers)
         if not self.layers:
             raise ValueError("Residual: the list of layers is empty.")
         for layer in self.layers:
@@ -102,28 +131,6 @@ class Residual(Layer):
         for layer in self.layers:
             found = layer.call(found)
         return x + found
-
-    @property
-    def weights(self):
-        return [v for layer in self.layers for v in layer.weights]
-
-    @property
-    def trainable_weights(self):
-        return [v for layer in self.layers for v in layer.trainable_weights] if self._trainable else []
-
-    def asked(self, trainable=True):
-        inside = trainable and self._trainable
-        return [settings for layer in self.layers for settings in layer.asked(inside)]
-
-    @property
-    def trainable(self) -> bool:
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, value: bool) -> None:
-        self._trainable = bool(value)
-        for layer in self.layers:
-            layer.trainable = value
 
     def get_config(self) -> dict[str, Any]:
         from fastnn.layers import serialize

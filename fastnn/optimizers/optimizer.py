@@ -28,6 +28,10 @@ _COMMON = (
 )
 
 
+# Of these, what decides what a step consists of: networks take it when they are compiled.
+_CHOICES = {*_COMMON} - {"weight_decay", "clipvalue", "loss_scale_factor"}
+
+
 class Hyper:
     """An attribute that the update reads as a number, in a range (``low <= value < high``).
 
@@ -163,11 +167,15 @@ class Optimizer(Configured):
     -----
     What an optimizer remembers stays when the model is compiled again with the same object, and starts anew
     with another one. As in Keras, gradients are clipped first, then weights decay, then comes the step.
+    All arguments are attributes that can be assigned: numbers act at once, also within a ``fit``; norms to
+    clip by, averages and accumulation from the next ``fit`` on (whoever turns one of the last two on or off
+    makes the optimizer forget).
     """
 
     native: ClassVar[str]
     hypers: ClassVar[dict[str, Hyper]] = {"learning_rate": Hyper()}  # each `Hyper` enters itself
     slots: ClassVar[tuple[str, ...]] = ()
+    choices = 0  # how often what a step consists of was chosen: a network compiled before takes it anew
     weight_decay = Hyper(none=0.0)
     clipvalue = Hyper(-math.inf, none=0.0)  # as in Keras, only a positive one clips
 
@@ -227,6 +235,8 @@ class Optimizer(Configured):
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("lr", "decay"):
             raise AttributeError(f"{type(self).__name__} has no {name!r}.{_old_names({name: value})}")
+        if name in _CHOICES:
+            self.choices += 1
         super().__setattr__(name, value)
 
     # What training reads ------------------------------------------------------------------------------------
