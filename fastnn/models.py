@@ -149,7 +149,7 @@ class Sequential(Model):
         compiled = Compiled(optimizer, loss, loss_weights, metrics, weighted_metrics, hints, precision)
         if self._stack:
             compiled.require_precision(self.dtype)
-        if self._stack and loss is not None:
+        if self._stack and loss is not None and not (compiled.by_targets and self._units() > 1):
             compiled.resolve(self._units(), self._last())
         self._compiled = compiled
         self.optimizer = compiled.optimizer
@@ -198,14 +198,19 @@ class Sequential(Model):
     def reset_metrics(self) -> None:
         """Do nothing: metrics start anew in each call."""
 
-    def _native(self, what: str) -> Native:
-        """Return what the network is compiled for, or raise that `compile` must be called first."""
+    def _native(self, what: str, y: Any = None) -> Native:
+        """Return what the network is compiled for, or raise that `compile` must be called first.
+
+        ``y`` are targets, by which a loss may be chosen.
+        """
         compiled = self._compiled
         if compiled is None:
             raise ValueError(
                 f"Compile model {self.name!r} before {what}: model.compile(optimizer='adam', loss='mse')."
             )
         compiled.require_precision(self.dtype)
+        if compiled.by_targets:
+            compiled.decide(self._units(), y)
         return compiled.native or compiled.resolve(self._units(), self._last())
 
     # Training -----------------------------------------------------------------------------------------------
@@ -286,7 +291,7 @@ class Sequential(Model):
         RuntimeError
             Where the model is being trained already.
         """
-        native = self._native("fit")
+        native = self._native("fit", y)
         chosen = settings(
             batch_size,
             epochs,
@@ -349,7 +354,7 @@ class Sequential(Model):
 
         ``sample_weight`` and ``class_weight`` are those of `fit`.
         """
-        native = self._native("train_on_batch")
+        native = self._native("train_on_batch", y)
         weights = class_weights.check(class_weight)
         with self._alone("train_on_batch"):
             part = self._data(native, x, y, sample_weight)
@@ -397,7 +402,7 @@ class Sequential(Model):
         float, list of float or dict
             The loss alone where there are no metrics, else loss and metrics in the order of `compile`.
         """
-        native = self._native("evaluate")
+        native = self._native("evaluate", y)
         size = None if batch_size is None else whole(batch_size, "batch_size", 1, BATCH_SIZE)
         level, count = progress.level(verbose), checked_steps(steps, "steps")
         judge: Any
@@ -415,7 +420,7 @@ class Sequential(Model):
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
         """Return the loss and the metrics over these rows, as `evaluate` does, without printing."""
-        native = self._native("test_on_batch")
+        native = self._native("test_on_batch", y)
         part = self._data(native, x, y, sample_weight)
         found = evaluate(self._ready(part.x.shape[1], True), part, len(part.x), None, self)
         if not math.isfinite(found["loss"]):
@@ -529,7 +534,7 @@ class Sequential(Model):
         RangeTest
             With ``rates``, ``losses``, ``suggestion`` and ``plot()``.
         """
-        native = self._native("find_learning_rate")
+        native = self._native("find_learning_rate", y)
         self._require_idle("find_learning_rate")
         part = self._data(native, x, y, sample_weight)
         part.require_finite()
