@@ -503,6 +503,10 @@ class Sequential(Model):
             raise NotImplementedError("Functional graphs of layers are not supported: use Sequential([...]).")
         return self.forward(x) if training else self.predict_on_batch(x)
 
+    def call(self, x: Any, training: bool | None = None, mask: None = None) -> np.ndarray:
+        """Return the model's outputs, as calling it does."""
+        return self(x, training)
+
     def find_learning_rate(
         self,
         x: Any,
