@@ -274,8 +274,8 @@ class Sequential(Model):
         validation_steps : int, optional
             Batches of ``validation_batch_size`` rows to validate on, the first ones; of an iterable, so many.
         validation_batch_size : int, optional
-            Rows of a batch for ``validation_steps``, for losses and metrics that are means over batches, and for
-            callbacks that look at batches.
+            Rows of a batch for ``validation_steps``, for losses and metrics that are means over batches, and
+            for callbacks that look at batches.
         validation_freq : int or list of int
             Validate after each so many epochs, or after these, counted from 1.
 
