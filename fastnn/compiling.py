@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from fastnn import losses, metric_list, metrics, optimizers
 from fastnn.losses.resolving import Resolved, resolve
 from fastnn.metric_list import Judge
@@ -53,13 +55,29 @@ class Compiled:
                 f"{precision!r}."
             )
         self.precision = precision
-        self._loss = resolve(loss)
+        # whether the loss is one of several, by the outputs and the first targets, and still to be chosen
+        self.by_targets = isinstance(loss, str) and loss.lower() in metric_list.CROSSENTROPY
+        self._loss = None if self.by_targets else resolve(loss)
         self._metrics = metric_list.listed(metrics, "metrics")
         self._weighted = metric_list.listed(weighted_metrics, "weighted_metrics")
         self.native: Native | None = None
 
+    def decide(self, units: int, y: Any) -> None:
+        """Choose the loss, for good, as Keras does: by the outputs and the shape of the first targets."""
+        if units > 1 and y is None:
+            raise ValueError(
+                f"loss={self.loss!r} is chosen by the first targets that are given as an array; without, say "
+                "'categorical_crossentropy' or 'sparse_categorical_crossentropy'."
+            )
+        shape = np.shape(y)
+        sparse = len(shape) == 1 or shape[-1:] == (1,)
+        self._loss = resolve(metric_list.crossentropy(units, sparse))
+        self.by_targets = False
+
     def resolve(self, units: int, owner: str) -> Native:
         """Fill in what depends on the number of outputs of the last layer, which ``owner`` names."""
+        if self.by_targets:
+            self.decide(units, None)
         if self._loss is None:
             raise ValueError("There is no loss to train for: compile the model with loss=.")
         loss = self._loss

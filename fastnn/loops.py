@@ -26,6 +26,7 @@ class Loops:
     _ready: Any
     _units: Any
     _engine: Any
+    _compiled: Any
     asked: Any
 
     def gradients(
@@ -65,7 +66,7 @@ class Loops:
         Weights stay as they are. May be called from any thread. A model compiled with
         ``precision="bfloat16"`` has the gradients that `fit` follows.
         """
-        part = self._data(self._native("gradients"), x, y, sample_weight)
+        part = self._data(self._native("gradients", y), x, y, sample_weight)
         return self._ready(part.x.shape[1], True).gradients(part, self.seed, bool(training))
 
     def forward(self, x: Any, training: bool = True) -> np.ndarray:
@@ -205,12 +206,12 @@ class Loops:
         ValueError
             For wrong arrays, and for NaN or infinity in them.
         """
-        part = self._data(self._native("gradient_statistics"), x, y, sample_weight)
+        part = self._data(self._native("gradient_statistics", y), x, y, sample_weight)
         return gradient_statistics(self._ready(part.x.shape[1], True), part, self.seed, bool(training))
 
     def _prepared(self, columns: int) -> Any:
         """Return the network as it is trained; where the model is compiled, compiled too."""
-        if self.loss is not None:
+        if self.loss is not None and not self._compiled.by_targets:
             self._native("this")
             return self._ready(columns, True)
         engine = self._ready(columns)

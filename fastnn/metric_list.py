@@ -59,21 +59,31 @@ def resolve(
 
 
 # Names that stand for one of several metrics, by output and targets: binary, sparse and categorical.
+CROSSENTROPY = ("crossentropy", "ce")
 _CHOSEN = {
     **dict.fromkeys(
         ("accuracy", "acc"), ("binary_accuracy", "sparse_categorical_accuracy", "categorical_accuracy")
     ),
     **dict.fromkeys(
-        ("crossentropy", "ce"),
+        CROSSENTROPY,
         ("binary_crossentropy", "sparse_categorical_crossentropy", "categorical_crossentropy"),
     ),
 }
 
 
+def crossentropy(units: int, sparse: bool) -> str:
+    """Return which one of a loss that is one of `CROSSENTROPY`."""
+    return _choice("crossentropy", units, sparse)
+
+
+def _choice(name: str, units: int, sparse: bool) -> str:
+    binary, of_class_numbers, categorical = _CHOSEN[name.lower()]
+    return binary if units == 1 else of_class_numbers if sparse else categorical
+
+
 def _object(given: Any, units: int, kind: str) -> Metric:
     if isinstance(given, str) and given.lower() in _CHOSEN:
-        binary, sparse, categorical = _CHOSEN[given.lower()]
-        found = metrics.get(binary if units == 1 else sparse if kind == "class" else categorical)
+        found = metrics.get(_choice(given, units, kind == "class"))
     else:
         found = metrics.get(given, "metrics")
     if not isinstance(found, Metric):

@@ -149,7 +149,7 @@ class Sequential(Model):
         compiled = Compiled(optimizer, loss, loss_weights, metrics, weighted_metrics, hints, precision)
         if self._stack:
             compiled.require_precision(self.dtype)
-        if self._stack and loss is not None:
+        if self._stack and loss is not None and not (compiled.by_targets and self._units() > 1):
             compiled.resolve(self._units(), self._last())
         self._compiled = compiled
         self.optimizer = compiled.optimizer
@@ -198,14 +198,19 @@ class Sequential(Model):
     def reset_metrics(self) -> None:
         """Do nothing: metrics start anew in each call."""
 
-    def _native(self, what: str) -> Native:
-        """Return what the network is compiled for, or raise that `compile` must be called first."""
+    def _native(self, what: str, y: Any = None) -> Native:
+        """Return what the network is compiled for, or raise that `compile` must be called first.
+
+        ``y`` are targets, by which a loss may be chosen.
+        """
         compiled = self._compiled
         if compiled is None:
             raise ValueError(
                 f"Compile model {self.name!r} before {what}: model.compile(optimizer='adam', loss='mse')."
             )
         compiled.require_precision(self.dtype)
+        if compiled.by_targets:
+            compiled.decide(self._units(), y)
         return compiled.native or compiled.resolve(self._units(), self._last())
 
     # Training -----------------------------------------------------------------------------------------------
@@ -269,7 +274,8 @@ class Sequential(Model):
         validation_steps : int, optional
             Batches of ``validation_batch_size`` rows to validate on, the first ones; of an iterable, so many.
         validation_batch_size : int, optional
-            Rows of a batch for ``validation_steps``, and for callbacks that look at batches.
+            Rows of a batch for ``validation_steps``, for losses and metrics that are means over batches, and
+            for callbacks that look at batches.
         validation_freq : int or list of int
             Validate after each so many epochs, or after these, counted from 1.
 
@@ -286,7 +292,7 @@ class Sequential(Model):
         RuntimeError
             Where the model is being trained already.
         """
-        native = self._native("fit")
+        native = self._native("fit", y)
         chosen = settings(
             batch_size,
             epochs,
@@ -349,7 +355,7 @@ class Sequential(Model):
 
         ``sample_weight`` and ``class_weight`` are those of `fit`.
         """
-        native = self._native("train_on_batch")
+        native = self._native("train_on_batch", y)
         weights = class_weights.check(class_weight)
         with self._alone("train_on_batch"):
             part = self._data(native, x, y, sample_weight)
@@ -383,7 +389,8 @@ class Sequential(Model):
         x, y, sample_weight
             As for `fit`; ``x`` may bring batches.
         batch_size : int, optional
-            Matters only for ``steps``, and for callbacks that look at batches.
+            Matters only for ``steps``, for losses and metrics that are means over batches, and for callbacks
+            that look at batches.
         verbose : {"auto", 0, 1, 2}
             As for `fit`.
         steps : int, optional
@@ -397,7 +404,7 @@ class Sequential(Model):
         float, list of float or dict
             The loss alone where there are no metrics, else loss and metrics in the order of `compile`.
         """
-        native = self._native("evaluate")
+        native = self._native("evaluate", y)
         size = None if batch_size is None else whole(batch_size, "batch_size", 1, BATCH_SIZE)
         level, count = progress.level(verbose), checked_steps(steps, "steps")
         judge: Any
@@ -415,7 +422,7 @@ class Sequential(Model):
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
         """Return the loss and the metrics over these rows, as `evaluate` does, without printing."""
-        native = self._native("test_on_batch")
+        native = self._native("test_on_batch", y)
         part = self._data(native, x, y, sample_weight)
         found = evaluate(self._ready(part.x.shape[1], True), part, len(part.x), None, self)
         if not math.isfinite(found["loss"]):
@@ -498,6 +505,10 @@ class Sequential(Model):
             raise NotImplementedError("Functional graphs of layers are not supported: use Sequential([...]).")
         return self.forward(x) if training else self.predict_on_batch(x)
 
+    def call(self, x: Any, training: bool | None = None, mask: None = None) -> np.ndarray:
+        """Return the model's outputs, as calling it does."""
+        return self(x, training)
+
     def find_learning_rate(
         self,
         x: Any,
@@ -529,7 +540,7 @@ class Sequential(Model):
         RangeTest
             With ``rates``, ``losses``, ``suggestion`` and ``plot()``.
         """
-        native = self._native("find_learning_rate")
+        native = self._native("find_learning_rate", y)
         self._require_idle("find_learning_rate")
         part = self._data(native, x, y, sample_weight)
         part.require_finite()

@@ -91,6 +91,7 @@ def find_learning_rate(
         )
     rates = np.geomspace(lowest, highest, steps)
     twin = copy_of(model, rates[0])
+    twin._native("find_learning_rate", part.y)  # a loss that is chosen by the targets
     engine = twin._ready(part.x.shape[1], True)
     engine.begin()
     order = np.random.Generator(np.random.PCG64(model.seed)).permutation(rows)

@@ -87,14 +87,14 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray:
     given = np.asarray(x)
     if given.dtype.kind not in "fiub":
         raise TypeError(f"x must hold class numbers, got dtype {given.dtype}.")
-    if given.size == 0:
-        raise ValueError(f"x is empty, shape {given.shape}.")
+    if given.size == 0 and num_classes is None:
+        raise ValueError(f"x is empty, shape {given.shape}: give num_classes.")
     numbers = given.astype(np.int64)
     if (numbers != given).any() or (numbers < 0).any():
         raise ValueError("x must hold whole numbers from 0.")
     if numbers.ndim > 1 and numbers.shape[-1] == 1:
         numbers = numbers[..., 0]
-    count = int(numbers.max()) + 1
+    count = int(numbers.max(initial=-1)) + 1
     if num_classes is not None:
         if num_classes < count:
             raise ValueError(f"num_classes={num_classes}, but x holds class {count - 1}.")

@@ -86,6 +86,15 @@ class Variable(NDArrayOperatorsMixin):
         self.replace(self.convert(value))
         return self
 
+    def assign_add(self, value: Any) -> "Variable":
+        """Add to the value; a number goes to every element."""
+        added = np.asarray(value)
+        return self.assign(self.value + (added if added.ndim == 0 else self.convert(added)))
+
+    def assign_sub(self, value: Any) -> "Variable":
+        """Subtract from the value; a number from every element."""
+        return self.assign_add(np.negative(value))
+
     def convert(self, value: Any) -> np.ndarray:
         """Return ``value`` as an array that can replace this variable's, or raise what is wrong with it."""
         try:

@@ -374,5 +374,10 @@ def test_helpers(rng):
         assert np.array_equal(
             fastnn.utils.to_categorical(labels, **more), keras.utils.to_categorical(labels, **more)
         )
+    for empty in ([], np.zeros((0, 1), int)):
+        ours, theirs = (k.utils.to_categorical(empty, 3) for k in (fastnn, keras))
+        assert ours.shape == theirs.shape == (0, 3)
+    with pytest.raises(ValueError, match="give num_classes"):
+        fastnn.utils.to_categorical([])
     for values in (1, (1, 2), (1, 2, 3), [1, 2]):
         assert fastnn.utils.unpack_x_y_sample_weight(values) == keras.utils.unpack_x_y_sample_weight(values)

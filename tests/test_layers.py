@@ -179,6 +179,19 @@ def test_dropout_follows_the_seed(rng):
     assert found[0] == found[1] != found[2]
 
 
+def test_symbols_of_what_goes_in_and_out():
+    """As in Keras; a graph made of them is refused with a reason."""
+    inner, last = layers.Dense(5, name="inner"), layers.Dense(2)
+    with pytest.raises(AttributeError, match="inner has never been called and thus has no defined output"):
+        _ = inner.output
+    model = keras.Sequential([keras.Input((3,)), inner, layers.Dropout(0.1), last])
+    assert (inner.input.shape, inner.output.shape, last.output.shape) == ((None, 3), (None, 5), (None, 2))
+    assert (last.output.dtype, last.output.ndim) == ("float32", 2)
+    assert model.inputs[0].name == model.inputs[0].name
+    with pytest.raises(NotImplementedError, match="use Sequential"):
+        keras.Model(model.inputs, inner.output)
+
+
 def test_a_model_needs_a_dense_layer():
     model = keras.Sequential([keras.Input((5,)), layers.LayerNormalization()])
     with pytest.raises(NotImplementedError, match="Dense"):

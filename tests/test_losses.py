@@ -387,3 +387,44 @@ def test_models_keep_the_options_of_their_loss():
 def test_refused(loss, error, words):
     with pytest.raises(error, match=words):
         mlp(4, (3, None), loss=loss, optimizer="sgd")
+
+
+@pytest.mark.parametrize("name", ["crossentropy", "ce", "CE"])
+@pytest.mark.parametrize("column", [False, True])
+@pytest.mark.parametrize("kind", ["binary", "one-hot", "numbers"])
+def test_crossentropy_by_output_and_targets(kind, column, name, rng):
+    """Chosen as Keras chooses, by the first targets; and for good, whatever comes first."""
+    units = 1 if kind == "binary" else 3
+    x, labels = rng.normal(size=(40, 4)).astype("f4"), rng.integers(0, 3, 40)
+    y = {"binary": (labels > 0).astype("f4"), "one-hot": np.eye(3, dtype="f4")[labels], "numbers": labels}[
+        kind
+    ]
+    y = y[:, None] if column and y.ndim == 1 else y
+    activation = "sigmoid" if units == 1 else "softmax"
+    ours = mlp(4, (units, activation), loss=name, optimizer="sgd", metrics=["accuracy"])
+    theirs = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, activation)])
+    theirs.compile("sgd", name, metrics=["accuracy"])
+    theirs.set_weights(ours.get_weights())
+    assert ours.evaluate(x, y, verbose=0) == pytest.approx(theirs.evaluate(x, y, verbose=0), rel=1e-4)
+    more = {"epochs": 2, "batch_size": 16, "shuffle": False, "verbose": 0, "validation_split": 0.2}
+    histories = [m.fit(x, y, **more).history for m in (ours, theirs)]
+    assert list(histories[0]) == list(histories[1])
+    for key, values in histories[1].items():
+        np.testing.assert_allclose(histories[0][key], values, rtol=1e-3, atol=1e-5)
+    again = fastnn.models.model_from_json(ours.to_json())
+    again.set_weights(ours.get_weights())
+    calls = (
+        lambda m: m.evaluate(x, y, verbose=0),
+        lambda m: m.test_on_batch(x, y),
+        lambda m: [m.gradients(x, y)[0]],
+        lambda m: list(m.find_learning_rate(x, y, steps=10).rates),
+        lambda m: m.train_on_batch(x, y),
+    )
+    for call in calls:
+        m = fastnn.models.model_from_json(ours.to_json())
+        m.set_weights(ours.get_weights())
+        assert m.forward(x).shape == (40, units)
+        assert call(m) == pytest.approx(call(ours), rel=1e-5)
+    if units > 1:
+        with pytest.raises(ValueError, match="chosen by the first targets"):
+            fastnn.models.model_from_json(ours.to_json()).fit(iter([(x, y)]), verbose=0)

@@ -248,6 +248,21 @@ def test_crossentropy_by_output_and_targets(kind, meant, name, rng):
     agree(ours, dict(sorted((key.replace(meant, name), values) for key, values in theirs.items())))
 
 
+def test_accuracy_of_logits(rng):
+    """Their threshold is 0, or anything."""
+    fits = []
+    for k in (fastnn, keras):
+        m = k.Sequential([k.layers.Input((4,)), k.layers.Dense(1)])
+        m.set_weights([np.linspace(-1, 1, 4)[:, None], np.zeros(1)])
+        found = [k.metrics.BinaryAccuracy(f"above_{t}", threshold=t) for t in (0.0, -1.0, 1.5)]
+        loss = k.losses.BinaryCrossentropy(from_logits=True)
+        m.compile("sgd", loss, metrics=[*found, k.metrics.AUC(from_logits=True)])
+        x, y, _ = data_for("binary", np.random.default_rng(1), 50)
+        fits.append(m.fit(x, y, epochs=2, batch_size=16, shuffle=False, verbose=0).history)
+    agree(*fits)
+    assert len({fits[0][f"above_{t}"][0] for t in (0.0, -1.0, 1.5)}) == 3
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_own_metrics(rng):
     """A class and a function of the user's own, beside compiled ones."""

@@ -239,7 +239,6 @@ def test_metrics_that_do_not_fit_the_targets():
         (lambda: metrics.AUC(summation_method="left"), "summation_method='left'"),
         (lambda: metrics.AUC(num_labels=3), "num_labels"),
         (lambda: metrics.Precision(thresholds=1.5), r"in \[0, 1\]"),
-        (lambda: metrics.BinaryAccuracy(threshold=1.0), "between 0 and 1"),
         (lambda: metrics.F1Score(average="mean"), "average='mean'"),
         (lambda: metrics.FBetaScore(beta=2), "beta must be a float"),
         (lambda: metrics.F1Score(threshold=0.0), "threshold"),

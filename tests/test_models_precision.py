@@ -53,6 +53,15 @@ def test_train_on_batch_and_the_number_of_threads(problem):
     assert len(found) == 1
 
 
+def ways():
+    """(instruction set, kind, threads) of every way to compute here."""
+    found = []
+    for isa in runtime.instruction_sets():
+        with instruction_set(isa):
+            found += [(isa, kind, threads) for kind in runtime.bfloat16_kinds() for threads in (1, 2)]
+    return found
+
+
 WHOLE = {
     "lamb": lambda: keras.optimizers.Lamb(0.01),
     "adafactor": lambda: keras.optimizers.Adafactor(0.05),
@@ -70,20 +79,20 @@ WHOLE = {
 def test_optimizers_that_look_at_whole_variables(name, problem):
     """Near the run in float32, on weights of float32; the same bits on all threads and instruction sets."""
 
-    def run(precision, threads=None, isa=None):
+    def run(precision, threads=None):
         keras.set_num_threads(threads)
-        with instruction_set(isa or runtime.instruction_set()):
-            m = model(optimizer=WHOLE[name](), precision=precision)
-            history = m.fit(*problem, batch_size=100, epochs=6, verbose=0).history["loss"]
-        return m, history
+        m = model(optimizer=WHOLE[name](), precision=precision)
+        return m, m.fit(*problem, batch_size=100, epochs=6, verbose=0).history["loss"]
 
     full, expected = run(None)
     found = {}
-    for isa in runtime.instruction_sets():
-        for threads in (1, 2):
-            m, history = run("bfloat16", threads, isa)
-            with instruction_set(isa):
-                kind = runtime.bfloat16_kinds()[0]
+    for isa, kind, threads in ways():
+        with instruction_set(isa):
+            runtime.use_bfloat16(kind)
+            try:
+                m, history = run("bfloat16", threads)
+            finally:
+                runtime.use_bfloat16(None)
             # AMX adds in an order of its own
             found.setdefault(kind == "amx", set()).add(digest([*m.get_weights(), history]))
             assert history[-1] < 0.8 * history[0]

@@ -299,3 +299,14 @@ def test_layer_weights():
     layer.set_weights([np.ones((3, 2)), np.zeros(2)])
     assert (model.get_weights()[2] == 1).all()
     assert [w.shape for w in layer.get_weights()] == [(3, 2), (2,)]
+    x = np.ones((2, 4), "f4")
+    model.predict(x)
+    layer.kernel.assign_sub(np.full((3, 2), 0.75))
+    layer.bias.assign_add([1, 2]).assign_add(1)
+    np.testing.assert_array_equal(layer.get_weights()[0], np.full((3, 2), 0.25, "f4"))
+    np.testing.assert_array_equal(layer.get_weights()[1], np.array([2, 3], "f4"))
+    hidden = model.layers[0](x)
+    np.testing.assert_allclose(model.predict(x), hidden @ np.full((3, 2), 0.25) + [2, 3], rtol=1e-6)
+    np.testing.assert_array_equal(model.call(x), model.predict(x))
+    with pytest.raises(ValueError, match="has shape"):
+        layer.bias.assign_add([1, 2, 3])

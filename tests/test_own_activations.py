@@ -209,6 +209,55 @@ def test_predictions_from_several_threads():
     assert all((a == want).all() for a in found)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda m: m.predict(X),
+        lambda m: m.evaluate(X, Y, verbose=0),
+        lambda m: m.gradients(X, Y),
+        lambda m: m.forward(X),
+    ],
+    ids=["predict", "evaluate", "gradients", "forward"],
+)
+def test_each_thread_gets_what_its_own_call_raised(call):
+    """Of one model, and of two that share the activation; who raised nothing gets numbers."""
+    keras.set_num_threads(1)
+    both = threading.Barrier(2, timeout=20)
+    raising = []
+
+    def f(z):
+        if threading.current_thread().name in raising:
+            both.wait()
+            try:
+                raise OSError(threading.current_thread().name)
+            finally:
+                both.wait()
+        return np.tanh(z)
+
+    activation = activations.Custom(f, lambda z: 1 - np.tanh(z) ** 2, name="own")
+    models = [model(activation), model(activation)]
+    for m in models:
+        call(m)  # its first use compares the derivative
+    found = {}
+
+    def run(m):
+        try:
+            found[threading.current_thread().name] = call(m)
+        except OSError as error:
+            found[threading.current_thread().name] = str(error)
+
+    for first, second in 10 * [models, models[:1] * 2]:
+        threads = [threading.Thread(target=run, args=(m,)) for m in (first, second)]
+        raising[:] = [thread.name for thread in threads]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(found) == 40
+    assert found == {name: name for name in found}
+    assert np.isfinite(models[0].predict(X)).all()
+
+
 def test_what_is_refused():
     with pytest.raises(NotImplementedError, match="predict"):
         model(fresh()).predictor()

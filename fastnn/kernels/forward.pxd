@@ -1,4 +1,4 @@
-from fastnn.kernels.plan cimport Layer, Plan
+from fastnn.kernels.plan cimport Layer, Op, Plan
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.runtime cimport real
 
@@ -38,6 +38,9 @@ cdef class Forward:
 cdef class Space:
     """Memory of one call: a part for each thread."""
     cdef Arena arena
+    cdef Arena table
+    cdef const Op *op         # the operations, with what functions of the user's own raise in this call
+    cdef list calls
     cdef int parts
 
     @staticmethod

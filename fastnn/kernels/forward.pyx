@@ -6,6 +6,7 @@ so are the bits. Threads share rows, or, where few rows meet many weights, the p
 """
 from cython.parallel cimport parallel, threadid
 from libc.stdint cimport uint64_t
+from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport (
     FNN_RELU,
@@ -23,6 +24,7 @@ from fastnn.kernels.csrc cimport (
 from fastnn.kernels.dense cimport rowwise_forward
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.operations cimport operation_rows, passes_rows
+from fastnn.kernels.own cimport own_calls_of
 from fastnn.kernels.plan cimport COLUMN_ALIGN, OP_ADD, OP_SPLIT, Layer, Op, Panel, Plan, round_up, share
 from fastnn.kernels.runtime cimport float_flush, float_restore, real
 from fastnn.kernels.team cimport team_size
@@ -106,7 +108,13 @@ cdef class Space:
     cdef Space of(Forward f, int parts):
         cdef Space space = Space()
         cdef Py_ssize_t i, r, at, part
+        cdef Op *op
         space.parts = parts
+        space.table = Arena(max(f.plan.ops, <Py_ssize_t>1) * sizeof(Op))
+        op = <Op *>space.table.base
+        memcpy(op, f.plan.op, f.plan.ops * sizeof(Op))
+        space.calls = own_calls_of(op, f.plan.ops)
+        space.op = op
         space.arena = Arena(parts * f.part * f.plan.kernels.itemsize)
         for part in range(parts):
             for i in range(f.plan.layers):
@@ -235,7 +243,7 @@ cdef inline void stage_output(Forward f, Py_ssize_t i, real *work, real *out, re
         ldc[0] = f.plan.outputs
 
 
-cdef void forward_block(Forward f, const real *weights, real *work, const real *x, real *out, Py_ssize_t rows) noexcept nogil:
+cdef void forward_block(Forward f, const Op *op, const real *weights, real *work, const real *x, real *out, Py_ssize_t rows) noexcept nogil:
     """out (OUT: rows x outputs) for x (rows x inputs), both contiguous; at most f.block rows."""
     cdef const fnn_kernels *k = f.plan.kernels
     cdef const Stage *s
@@ -250,7 +258,7 @@ cdef void forward_block(Forward f, const real *weights, real *work, const real *
     c = work + f.stage[0].x
     for n in range(f.plan.nodes):
         if f.plan.node[n].op != NULL:
-            between_block(f, f.plan.node[n].op, weights, work, c, lda, rows)
+            between_block(f, &op[f.plan.node[n].index], weights, work, c, lda, rows)
             continue
         i = f.plan.node[n].index
         s = &f.stage[i]
@@ -289,7 +297,7 @@ cdef void rows_thread(Forward f, Space space, const real *weights, const real *x
     cdef uint64_t state = float_flush()
     while at < end:
         n = min(f.block, end - at)
-        forward_block(f, weights, work, x + at * f.plan.inputs, out + at * f.plan.outputs, n)
+        forward_block(f, space.op, weights, work, x + at * f.plan.inputs, out + at * f.plan.outputs, n)
         at += n
     float_restore(state)
 

@@ -27,6 +27,7 @@ cdef class Network:
     cdef readonly str dtype
     cdef readonly object compiled
     cdef readonly str precision
+    cdef readonly Py_ssize_t outputs  # units of the last layer
     cdef public object training   # a weak reference to who trains it
     cdef readonly long long version
     cdef State state
@@ -55,7 +56,6 @@ cdef class Network:
     cdef Workspace take_workspace(self, Py_ssize_t rows, int threads)
     cdef list canonical(self, State state, Py_ssize_t slot)
     cpdef list trained(self)
-    cdef int raise_own(self) except -1
     cdef results(self, Tally tally)
 
 

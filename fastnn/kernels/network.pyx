@@ -20,6 +20,7 @@ from fastnn.kernels.losses cimport make_objective, set_apart
 from fastnn.kernels.matrices cimport new_matrix, require_matrix
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.metrics cimport Metrics, make_metrics
+from fastnn.kernels.own cimport raise_calls
 from fastnn.kernels.own_loss cimport OwnLoss
 from fastnn.kernels.optimizers cimport fill_slots, make_optimizer, set_hyper, slots_in_all
 from fastnn.kernels.operations cimport first_parameters
@@ -72,6 +73,7 @@ cdef class Network:
         self.plan.kernels = kernels_for(self.itemsize)
         self.specification = (input_dim, folded(layers), dtype)
         self.tables = make_plan(&self.plan, input_dim, self.specification[1])
+        self.outputs = self.plan.outputs
         self.idle = []
         self.asked = []
         self.state = self.new_state()
@@ -218,14 +220,6 @@ cdef class Network:
     def shapes(self):
         """Shapes of all weights, in the order of :meth:`weights`."""
         return shapes_of(&self.plan)
-
-    cdef int raise_own(self) except -1:
-        # what a function of the user's own raised in the native call before
-        if self.plan.owns > 0:
-            for entry in self.specification[1]:
-                if entry[0] == "own":
-                    entry[1].raise_error()
-        return 0
 
     @property
     def moves(self):
@@ -449,8 +443,8 @@ cdef class Network:
                 forward_rows[float](self.forward, space, <float *>state.arena.base, <float *>from_x, <float *>to, rows, threads)
             else:
                 forward_rows[double](self.forward, space, <double *>state.arena.base, <double *>from_x, <double *>to, rows, threads)
+        raise_calls(space.calls)
         self.spaces.append(space)
-        self.raise_own()
         return out
 
     def evaluate(self, x, y, sample_weight=None, int num_threads=0, Tally tally=None, Py_ssize_t batch_size=0, outputs=None):
@@ -497,8 +491,8 @@ cdef class Network:
         for w, settings in zip(self.weights(), self.asked, strict=True) if self.plan.own_penalties else ():
             if settings.get("trained", True) and settings.get("own_penalty") is not None:
                 tally.state[0] += settings["own_penalty"](w) * rows
+        raise_calls(space.calls)
         self.idle.append(space)
-        self.raise_own()
         tally.rows += rows
         return self.results(tally)
 
@@ -506,11 +500,6 @@ cdef class Network:
         cdef double[::1] found = np.zeros(self.objective.results)
         finish_all(&self.objective, &tally.state[0], tally.rows, &found[0])
         return np.asarray(found)
-
-    @property
-    def outputs(self):
-        """Units of the last layer."""
-        return self.plan.outputs
 
     @property
     def widths(self):

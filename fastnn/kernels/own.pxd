@@ -6,15 +6,21 @@ cdef class OwnFunction:
     cdef object f
     cdef object df
     cdef object look
-    cdef object error         # what was raised first
     cdef bint reads_output
     cdef readonly str name
-    cdef int failed           # whether anything was raised; read without the GIL
 
     cdef object call(self, function, str what, x)
     cdef int forward(self, x, out) except -1
     cdef int backward(self, x, deltas) except -1
 
+
+cdef class OwnCall:
+    cdef OwnFunction own
+    cdef object error         # what was raised first
+    cdef int failed           # whether anything was raised; read without the GIL
+
+cdef list own_calls_of(Op *ops, Py_ssize_t n)
+cdef int raise_calls(list calls) except -1
 cdef void own_forward(const Op *op, const real *x, Py_ssize_t ldx, real *out, Py_ssize_t ldo, Py_ssize_t rows) noexcept nogil
 cdef void own_backward(const Op *op, const real *x, Py_ssize_t ldx, const real *a, Py_ssize_t lda, real *d, Py_ssize_t ldd,
                        Py_ssize_t rows) noexcept nogil

@@ -1,8 +1,8 @@
 """Activations of a user's own: two functions on NumPy arrays, called in the middle of a strip's way through the layers.
 
 Whatever thread has the strip takes the GIL, and Python sees neither our memory nor our floating-point state: arrays are copied in and
-out, denormals are back. An exception is kept, the rows become NaN, and the native call ends early; whoever made it raises the
-exception (``Network.raise_own``).
+out, denormals are back. An exception is kept in the memory of the native call (`OwnCall`), since several may be under way; the rows become
+NaN, and the call ends early; whoever made it raises the exception (`raise_calls`).
 """
 cimport numpy as cnp
 
@@ -11,7 +11,7 @@ import numpy as np
 from libc.math cimport NAN
 from libc.stdint cimport uint64_t
 
-from fastnn.kernels.plan cimport Op
+from fastnn.kernels.plan cimport OP_OWN, Op
 from fastnn.kernels.runtime cimport float_flush, float_restore, real
 
 cnp.import_array()
@@ -42,14 +42,6 @@ cdef class OwnFunction:
         self.name = name
         self.look = look
 
-    def raise_error(self):
-        """Raise what went wrong since the last time, if anything did."""
-        cdef object error = self.error
-        self.error = None
-        self.failed = 0
-        if error is not None:
-            raise error
-
     cdef object call(self, function, str what, x):
         out = np.asarray(function(x))
         if out.shape != x.shape:
@@ -74,6 +66,41 @@ cdef class OwnFunction:
         return OwnFunction, (self.f, self.df, bool(self.reads_output), self.name)
 
 
+cdef class OwnCall:
+    """An `OwnFunction` in memory that one native call has at a time, and what it raised there."""
+
+    def __init__(self, OwnFunction own not None):
+        self.own = own
+
+
+cdef list own_calls_of(Op *ops, Py_ssize_t n):
+    """An `OwnCall` for each function of the user's own among operations (IN and OUT: as the network's plan has them), which then point
+    at it; to be kept as long as they."""
+    cdef OwnCall call
+    cdef Py_ssize_t i
+    calls = []
+    for i in range(n):
+        if ops[i].kind == OP_OWN:
+            call = OwnCall(<OwnFunction>ops[i].function)
+            ops[i].function = <void *>call
+            ops[i].failed = &call.failed
+            calls.append(call)
+    return calls
+
+
+cdef int raise_calls(list calls) except -1:
+    """Raise what the functions raised in the native call before, if anything."""
+    cdef OwnCall call
+    error = None
+    for call in calls:
+        error = error or call.error
+        call.error = None
+        call.failed = 0
+    if error is not None:
+        raise error
+    return 0
+
+
 cdef object matrix(void *data, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t ld, size_t itemsize):
     # an array over our memory: not to be handed on
     cdef cnp.npy_intp[2] shape = [rows, columns]
@@ -84,18 +111,18 @@ cdef object matrix(void *data, Py_ssize_t rows, Py_ssize_t columns, Py_ssize_t l
 
 cdef void call_own(void *function, bint back, void *x, Py_ssize_t ldx, void *out, Py_ssize_t ldo, Py_ssize_t rows, Py_ssize_t columns,
                    size_t itemsize) noexcept with gil:
-    cdef OwnFunction own = <OwnFunction>function
+    cdef OwnCall call = <OwnCall>function
     to = matrix(out, rows, columns, ldo, itemsize)
     try:
-        if own.failed:
+        if call.failed:
             to[...] = NAN
         elif back:
-            own.backward(matrix(x, rows, columns, ldx, itemsize).copy(), to)
+            call.own.backward(matrix(x, rows, columns, ldx, itemsize).copy(), to)
         else:
-            own.forward(matrix(x, rows, columns, ldx, itemsize).copy(), to)
+            call.own.forward(matrix(x, rows, columns, ldx, itemsize).copy(), to)
     except BaseException as error:
-        own.failed = 1
-        own.error = error
+        call.failed = 1
+        call.error = error
         to[...] = NAN
 
 

@@ -19,6 +19,7 @@ from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.network cimport Network, State
 from fastnn.kernels.operations cimport only_in_training
 from fastnn.kernels.optimizers cimport Optimizer, next_move
+from fastnn.kernels.own cimport raise_calls
 from fastnn.kernels.own_calls cimport own_calls
 from fastnn.kernels.penalties cimport has_penalties, penalty_of
 from fastnn.kernels.phases cimport apart_phases, backward_phases, forward_phases, rows_phases
@@ -126,7 +127,7 @@ cdef class Pass:
             bad = step_team[float](run, <float *>run.parameters, self.threads)
         else:
             bad = step_team[double](run, <double *>run.parameters, self.threads)
-        network.raise_own()
+        raise_calls(self.space.calls)
         if bad:
             raise ValueError(f"{NAMES[bad & -bad]} contains NaN or infinity")
         return 0

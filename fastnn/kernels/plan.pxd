@@ -123,8 +123,8 @@ cdef struct Op:
     double parameters[OP_PARAMETERS]  # also of the activation
     Py_ssize_t stream         # number of its random numbers among all of the network's
     Py_ssize_t partner        # of OP_ADD: the node of its OP_SPLIT; of that: the node of its OP_ADD
-    void *function            # OP_OWN: an OwnFunction, which the network's specification keeps,
-    const int *failed         # and whether it has raised anything
+    void *function            # OP_OWN: an OwnFunction, which the network's specification keeps; laid out, an OwnCall,
+    const int *failed         # and whether that has raised anything
     const double *constants   # OP_AFFINE: scale, then offset, `units` each
     # vectors of `units` parameters; those that are not used keep their first value
     int vectors

@@ -214,7 +214,6 @@ cdef int add_operation(Plan *plan, Op *op, tuple entry, Py_ssize_t node, list sp
     elif op.kind == OP_OWN:
         own_function = settings[0]
         op.function = <void *>own_function
-        op.failed = &own_function.failed
         op.reads_input = not own_function.reads_output
         plan.owns += 1
     elif op.kind == OP_SPLIT:

@@ -14,6 +14,7 @@ from fastnn.kernels.kept cimport results_so_far, step_outputs
 from fastnn.kernels.layout cimport Layout, lay_out
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.network cimport Network, State
+from fastnn.kernels.own cimport raise_calls
 from fastnn.kernels.own_calls cimport own_calls
 from fastnn.kernels.pace cimport Pace, choose, record, slice_seconds, start_pace
 from fastnn.kernels.plan cimport Source
@@ -392,7 +393,7 @@ cdef class Training:
     def raise_status(self):
         """Raise what ended this training: NaN or infinity in the data, or a loss that is not finite."""
         cdef Run *run = &self.run_state
-        self.network.raise_own()
+        raise_calls(self.layout.space.calls)
         self.look_for_bad_data()
         if run.status == STATUS_BAD_DATA:
             raise ValueError("the data contained NaN or infinity while it was read")
@@ -422,7 +423,7 @@ cdef class Training:
         cdef double begun = clock()
         if not run.plan.kernels.all_finite(run.plan.parameters, run.parameters):
             self.close()
-            self.network.raise_own()
+            raise_calls(self.layout.space.calls)
             self.look_for_bad_data()
             raise FloatingPointError(
                 f"a weight is no longer finite in epoch {run.first_epoch + run.epoch + 1}; the model keeps its last finite weights. "

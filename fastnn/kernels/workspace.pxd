@@ -11,6 +11,7 @@ cdef class Workspace:
     cdef Arena tables
     cdef Arena network_tables
     cdef Arena reduced_tables
+    cdef list calls           # of functions of the user's own
     cdef readonly int threads
 
     cdef int lay_out(self, const Plan *plan, Py_ssize_t rows, Py_ssize_t value_rows, Py_ssize_t columns, Py_ssize_t targets,

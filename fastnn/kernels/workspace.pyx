@@ -5,6 +5,7 @@ from fastnn.kernels.csrc cimport FNN_ACTIVATION_linear, FNN_STEP_ORTHOGONAL
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.operations cimport only_in_training
 from fastnn.kernels.optimizers cimport Optimizer
+from fastnn.kernels.own cimport own_calls_of
 from fastnn.kernels.pieces cimport ROOM
 from fastnn.kernels.plan cimport (
     COLUMN_ALIGN,
@@ -68,6 +69,7 @@ cdef class Workspace:
         memcpy(self.plan.layer, plan.layer, (plan.layers + plan.ops) * sizeof(Layer))
         memcpy(self.plan.op, plan.op, plan.ops * sizeof(Op))
         memcpy(self.plan.node, plan.node, plan.nodes * sizeof(Node))
+        self.calls = own_calls_of(self.plan.op, plan.ops)
         link_nodes(&self.plan)
         self.plan.reduced = NULL
         if train and self.plan.bf16 != NULL:

@@ -48,7 +48,11 @@ class InputLayer(Layer):
         self.batch_shape: Shape = (batch_size, *standard_shape(shape, "Input: shape"))
         self._input_shape = self.batch_shape
         self.built = True
-        self.output = KerasTensor(self.batch_shape, self.dtype, self)
+        self._tensor = KerasTensor(self.batch_shape, self.dtype, self)
+
+    @property
+    def output(self):
+        return self._tensor
 
     def plan(self):
         return []

@@ -284,6 +284,23 @@ class Layer(Configured):
         return None if self._input_shape is None else self.compute_output_shape(self._input_shape)
 
     @property
+    def input(self) -> KerasTensor:
+        """A symbol for the rows that come in; AttributeError before the layer is built."""
+        return self._symbol(self.input_shape, "input")
+
+    @property
+    def output(self) -> KerasTensor:
+        """A symbol for the rows that go out; AttributeError before the layer is built."""
+        return self._symbol(self.output_shape, "output")
+
+    def _symbol(self, shape: Shape | None, attribute: str) -> KerasTensor:
+        if shape is None:
+            raise AttributeError(
+                f"The layer {self.name} has never been called and thus has no defined {attribute}."
+            )
+        return KerasTensor(shape, self.dtype, self)
+
+    @property
     def dtype(self) -> str:
         return self._dtype
 

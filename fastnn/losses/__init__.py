@@ -118,7 +118,7 @@ LOSSES = Registry(
         "logcosh": log_cosh,
         "pinball": quantile,
     },
-    later="crossentropy ce circle ctc Circle CTC",
+    later="circle ctc Circle CTC",
 )
 
 

@@ -12,8 +12,6 @@ class BinaryAccuracy(MeanMetricWrapper):
     """Share of the outputs that are on their target's side of ``threshold``; see `binary_accuracy`."""
 
     def __init__(self, name="binary_accuracy", dtype=None, threshold=0.5):
-        if threshold is not None and not 0 < threshold < 1:
-            raise ValueError(f"threshold must be between 0 and 1, got {threshold!r}.")
         super().__init__(functions.binary_accuracy, name, dtype, threshold=threshold)
         self.threshold = threshold
 
