@@ -141,7 +141,7 @@ cdef void tiles_share(Run *run, const Step *step, int phase, real *work, real *p
     # a few of this thread's tiles after the other, then of those that others have not come to
     cdef real h[COEFFICIENTS]
     cdef Py_ssize_t blocks = (step.rows + SUM_ROWS - 1) // SUM_ROWS if run.phase[phase] == PHASE_SUMS_TILES else 0, first
-    cdef Py_ssize_t piece = min(<Py_ssize_t>TILES_A_LOOK, 1 + run.plan.tiles // (PIECES * team))
+    cdef Py_ssize_t piece = <Py_ssize_t>TILES_A_LOOK if team == 1 else min(<Py_ssize_t>TILES_A_LOOK, 1 + run.plan.tiles // (PIECES * team))
     cdef fnn_share *jobs
     cdef int other
     fill_coefficients(step.h, &step.move, h)
