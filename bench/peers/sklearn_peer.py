@@ -58,7 +58,8 @@ class Peer(Base):
         classes = max(2, self.spec.widths[-1]) if isinstance(self.model, MLPClassifier) else 1
         size, self.model.batch_size = self.model.batch_size, classes
         rows = np.zeros((classes, self.spec.inputs), np.float32)
-        self.model.set_params(max_iter=1).fit(rows, np.arange(classes, dtype=self.y.dtype))
+        targets = np.arange(classes) if isinstance(self.model, MLPClassifier) else self.y[:1]
+        self.model.set_params(max_iter=1).fit(rows, targets)
         self.model.batch_size = size
         weights = self.spec.initial_weights()
         for i, (w, b) in enumerate(zip(weights[::2], weights[1::2], strict=True)):
