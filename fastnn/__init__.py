@@ -5,6 +5,7 @@
 
 import sys as _sys
 from functools import partial as _partial
+from importlib import import_module as _import_module
 from typing import Any as _Any
 
 from fastnn import kernels  # first: it says what to do where nothing has been built
@@ -97,4 +98,11 @@ for _name in (
 
 
 def __getattr__(name: str) -> _Any:
+    if name in (
+        "estimators",
+        "MLPClassifier",
+        "MLPRegressor",
+    ):  # which import scikit-learn
+        estimators = _import_module(f"{__name__}.estimators")
+        return estimators if name == "estimators" else getattr(estimators, name)
     _vocabulary.refuse(__name__, name)

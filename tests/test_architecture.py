@@ -27,6 +27,7 @@ FLOORS = [
     "cli",
     "_demo _bench",
     "__init__",
+    "estimators",
     "models",
     "preparing",
     "batch_loop judging range_test",

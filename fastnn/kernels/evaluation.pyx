@@ -8,7 +8,7 @@ from fastnn.kernels.penalties cimport has_penalties, penalty_now
 from fastnn.kernels.plan cimport COLUMN_ALIGN, SUM_ROWS, Objective, Source, Stretch, whole_way
 from fastnn.kernels.rows cimport rows_pass
 from fastnn.kernels.runtime cimport float_flush, float_restore, real
-from fastnn.kernels.shares cimport share_losses
+from fastnn.kernels.shares cimport penalty_share, share_losses
 from fastnn.kernels.team cimport team_size
 from fastnn.kernels.threads cimport spins_for
 from fastnn.kernels.workspace cimport Workspace
@@ -92,6 +92,7 @@ cdef int evaluate_rows(Workspace space, const Objective *objective, const real *
             evaluate_thread(space, objective, weights, &source, &barrier, &state[0], batch, threadid(), team_size())
     if has_penalties(&space.plan):
         flushed = float_flush()
-        state[0] += penalty_now(&space.plan, &space.space, space.arena.base, weights) * <double>source.rows
+        state[0] += <double>source.rows * penalty_now(&space.plan, &space.space, space.arena.base, weights,
+                                                      penalty_share(objective, &source, 0, source.rows, sizeof(real)))
         float_restore(flushed)
     return 0

@@ -230,7 +230,7 @@ cdef class Network:
 
     def compile(self, loss not None, bint from_logits, str optimizer not None, dict hyper not None, metrics, precision=None, *,
                 Rates rates=None, decay=None, orthogonal=None, bint keep_optimizer=False, str reduction="mean", OwnLoss own=None,
-                bint together=False):
+                bint together=False, factors=(1.0, 1.0), bint shared_penalties=False):
         """Set loss, optimizer and metrics; the optimizer forgets what it remembered.
 
         Parameters
@@ -261,6 +261,10 @@ cdef class Network:
             In the place of `loss`, which then says nothing. `evaluate` gives a loss of 0 with it.
         together : bool, default False
             Whether the loss, "tversky", is of all rows of a batch together; `evaluate` gives a loss of 0 then.
+        factors : tuple of float, default (1.0, 1.0)
+            What the loss is multiplied by for its gradients, and where it is reported.
+        shared_penalties : bool, default False
+            Whether the ``penalty`` of :meth:`set_variables` is divided as `reduction` says of the losses, batch by batch.
         """
         cdef State state
         cdef Optimizer before = self.optimizer
@@ -275,7 +279,7 @@ cdef class Network:
         cdef Metrics made_metrics
         make_objective(&objective, loss, from_logits, self.plan.output.activation, self.plan.outputs)
         set_apart(&objective, own, own.targets if own is not None else 0, together, self.plan.outputs)
-        set_share(&objective, reduction)
+        set_share(&objective, reduction, factors, shared_penalties)
         made_metrics = make_metrics(&objective, metrics, self.plan.outputs)
         keep = (keep_optimizer and self.compiled is not None and before.kind == made.kind and before.averages == made.averages
                 and (before.accumulated > 0) == (made.accumulated > 0))

@@ -38,6 +38,7 @@ cdef struct Move:
     double keep               # of the averages
     bint overwrite            # weights become their averages
     double other[FNN_HYPER_MAX]  # coefficients of variables without an orthogonal direction
+    double penalty            # in all steps: what penalties of single weights are multiplied by
 
 cdef inline int slots_in_all(const Optimizer *optimizer) noexcept nogil:
     return optimizer.slots + (1 if optimizer.averages else 0) + (1 if optimizer.accumulated > 0 else 0)

@@ -38,7 +38,7 @@ from fastnn.kernels.plan cimport (
 from fastnn.kernels.runtime cimport clock
 from fastnn.kernels.schedule cimport ACTION_TRAIN, TINY_NOT, Run, add_values
 from fastnn.kernels.scores cimport finish_all
-from fastnn.kernels.shares cimport batch_share, share_losses
+from fastnn.kernels.shares cimport batch_share, penalty_share, share_losses
 from fastnn.kernels.step_phases cimport optimizer_phases, penalty_phases
 from fastnn.kernels.threads cimport threads_for
 from fastnn.kernels.workspace cimport Workspace
@@ -258,7 +258,8 @@ cdef class Pass:
             require_vector(network.itemsize, weight, "sample_weight", rows)
             run.train.weight = cnp.PyArray_DATA(<cnp.ndarray>weight)
         if y is not None:
-            run.next.scale = batch_share(&self.objective, &run.train, 0, rows, network.itemsize)
+            run.next.scale = self.objective.factor * batch_share(&self.objective, &run.train, 0, rows, network.itemsize)
+            run.next.move.penalty = penalty_share(&self.objective, &run.train, 0, rows, network.itemsize)
         return 0
 
     cdef tuple back(self, Network network, Ending ending, bint forward, bint weights, bint slopes):
@@ -343,7 +344,7 @@ cdef class Pass:
         # of weights, in the gradients that came last
         cdef double found = 0.0
         if has_penalties(&self.space.plan):
-            found += penalty_of(&self.space.plan, &self.space.space, self.run_state.work)
+            found += penalty_of(&self.space.plan, &self.space.space, self.run_state.work, self.run_state.next.move.penalty)
         if self.run_state.own_penalties != NULL:
             found += self.run_state.own_penalty
         return found

@@ -14,14 +14,16 @@ from fastnn.kernels.runtime cimport real
 
 
 cdef void penalize_tile(const Plan *plan, const Space *space, const Tile *tile, real *work, const real *parameters, real *gradient,
-                        Py_ssize_t row) noexcept nogil:
-    """Add the slopes of the penalties to one tile's gradient (IN and OUT: its runs, `row` apart; or NULL), and leave their sums."""
+                        Py_ssize_t row, double scale) noexcept nogil:
+    """Add `scale` times the slopes of the penalties to one tile's gradient (IN and OUT: its runs, `row` apart; or NULL), and leave their
+    sums, as they are."""
     cdef Piece piece[2]
     cdef const Piece *p
     cdef const Variable *v
     cdef Py_ssize_t run, step
     cdef real *sums = work + space.penalties
     cdef real *g
+    cdef double scaled[2]
     cdef int i
     for i in range(pieces_of(plan, tile, piece)):
         p = &piece[i]
@@ -32,7 +34,9 @@ cdef void penalize_tile(const Plan *plan, const Space *space, const Tile *tile, 
         if gradient != NULL:
             g = gradient + (p.place - tile.place)
             step = p.stride if tile.runs == 1 else row
-            plan.kernels.add_slopes(p.rows, p.columns, parameters + p.place, p.stride, v.penalty, g, step, g, step)
+            scaled[0] = scale * v.penalty[0]
+            scaled[1] = scale * v.penalty[1]
+            plan.kernels.add_slopes(p.rows, p.columns, parameters + p.place, p.stride, scaled, g, step, g, step)
     if tile.sloped and gradient != NULL:
         for run in range(tile.runs):
             plan.kernels.accumulate(tile.length, work + space.slopes + tile.place + run * tile.stride, gradient + run * row)
@@ -54,8 +58,8 @@ cdef bint has_penalties(const Plan *plan) noexcept nogil:
     return plan.penalised or plan.angles > 0
 
 
-cdef double penalty_of(const Plan *plan, const Space *space, const void *work) noexcept nogil:
-    """The penalty, from the sums that all tiles and phases left; without that of somebody's own."""
+cdef double penalty_of(const Plan *plan, const Space *space, const void *work, double scale) noexcept nogil:
+    """The penalty, from the sums that all tiles and phases left; that of single weights `scale` times; without that of somebody's own."""
     cdef double lanes[16]
     cdef Py_ssize_t i, itemsize = <Py_ssize_t>plan.kernels.itemsize
     cdef const Variable *v
@@ -64,18 +68,18 @@ cdef double penalty_of(const Plan *plan, const Space *space, const void *work) n
         v = &plan.variable[i]
         if v.trained and (v.penalty[0] != 0 or v.penalty[1] != 0):
             plan.kernels.sum_lanes(v.parts, <const char *>work + (space.penalties + v.sums) * itemsize, lanes)
-    return tree_sum(lanes) + angles_penalty(plan, space, work)
+    return scale * tree_sum(lanes) + angles_penalty(plan, space, work)
 
 
-cdef double penalty_now(const Plan *plan, const Space *space, void *work, const void *parameters) noexcept nogil:
-    """The penalty of these weights, by one thread."""
+cdef double penalty_now(const Plan *plan, const Space *space, void *work, const void *parameters, double scale) noexcept nogil:
+    """The same of these weights, by one thread."""
     cdef Py_ssize_t i
     for i in range(plan.tiles):
         if not plan.tile[i].penalised:
             continue
         if plan.kernels.itemsize == 4:
-            penalize_tile[float](plan, space, &plan.tile[i], <float *>work, <const float *>parameters, NULL, 0)
+            penalize_tile[float](plan, space, &plan.tile[i], <float *>work, <const float *>parameters, NULL, 0, 1.0)
         else:
-            penalize_tile[double](plan, space, &plan.tile[i], <double *>work, <const double *>parameters, NULL, 0)
+            penalize_tile[double](plan, space, &plan.tile[i], <double *>work, <const double *>parameters, NULL, 0, 1.0)
     angles_now(plan, space, work, parameters)
-    return penalty_of(plan, space, work)
+    return penalty_of(plan, space, work, scale)

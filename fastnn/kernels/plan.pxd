@@ -331,6 +331,9 @@ cdef struct Objective:
     Py_ssize_t state          # numbers that an epoch keeps: SUM_LANES of the loss, of the weights if there are, then the metrics'
     Py_ssize_t results        # the loss, then the metrics'
     Share share
+    double factor             # what the loss is multiplied by for its slopes,
+    double recorded           # and where it is reported
+    bint shared_penalties     # penalties of single weights are divided as the weighted sum is
     double ignored            # class number of rows that count for nothing; NaN: none
     # The loss and the first deltas come between rows forward and rows backward: `apart`, of all rows `together` by a formula, else by
     # functions of the user's own.

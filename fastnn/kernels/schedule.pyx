@@ -15,7 +15,7 @@ from fastnn.kernels.penalties cimport has_penalties, penalty_now, penalty_of
 from fastnn.kernels.plan cimport COLUMN_ALIGN, PHASE_ROWS, PHASE_SUMS_TILES, PHASE_TILES, Source, share
 from fastnn.kernels.runtime cimport clock
 from fastnn.kernels.scores cimport finish_all
-from fastnn.kernels.shares cimport batch_share, share_losses
+from fastnn.kernels.shares cimport batch_share, penalty_share, share_losses
 from fastnn.kernels.schedule cimport (
     ACTION_EVALUATE,
     ACTION_RETURN,
@@ -153,14 +153,16 @@ cdef void account(Run *run) noexcept nogil:
     if run.validating:
         if run.position == run.validation.rows:
             if has_penalties(run.plan):
-                run.state[0] += penalty_now(run.plan, run.space, run.work, run.parameters) * <double>run.validation.rows
+                run.state[0] += <double>run.validation.rows * penalty_now(
+                    run.plan, run.space, run.work, run.parameters,
+                    penalty_share(run.objective, &run.validation, 0, run.validation.rows, <Py_ssize_t>run.plan.kernels.itemsize))
             if run.own_penalties != NULL:
                 call_own(run, run.own_penalties, 0)
                 run.state[0] += run.own_penalty * <double>run.validation.rows
             end_epoch(run)
         return
     if has_penalties(run.plan):
-        run.state[0] += penalty_of(run.plan, run.space, run.work) * <double>run.next.rows
+        run.state[0] += penalty_of(run.plan, run.space, run.work, run.next.move.penalty) * <double>run.next.rows
     if run.own_penalties != NULL:
         run.state[0] += run.own_penalty * <double>run.next.rows
     run.iterations += run.next.batches
@@ -294,6 +296,8 @@ cdef int decide(Run *run) noexcept nogil:
                 run.next.rows = min(run.next.batches * run.batch, run.train.rows - run.position)
         else:
             run.next.scale = batch_share(run.objective, &run.train, run.next.start, run.next.rows, <Py_ssize_t>run.plan.kernels.itemsize)
+            run.next.move.penalty = run.next.scale if run.objective.shared_penalties else 1.0
+            run.next.scale *= run.objective.factor
             next_move(&run.optimizer, run.iterations, run.next.h, &run.next.move)
             set_shares(run, 0, run.next.rows)
     run.pending = True

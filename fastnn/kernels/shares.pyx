@@ -12,8 +12,10 @@ from fastnn.kernels.plan cimport SHARE_COUNTED, SHARE_ONE, SHARE_ROWS, SHARE_WEI
 REDUCTIONS = ("mean", "sum", "mean_with_sample_weight")
 
 
-cdef int set_share(Objective *objective, str reduction) except -1:
-    """share (OUT) of an objective whose loss is set; rows of a class to be ignored count for nothing."""
+cdef int set_share(Objective *objective, str reduction, factors, bint shared_penalties) except -1:
+    """share (OUT) of an objective whose loss is set, and what goes with it; rows of a class to be ignored count for nothing."""
+    objective.factor, objective.recorded = factors
+    objective.shared_penalties = shared_penalties
     check_name("reduction", reduction, REDUCTIONS)
     if reduction == "sum":
         objective.share = SHARE_ONE
@@ -49,6 +51,12 @@ cdef double batch_share(const Objective *objective, const Source *source, Py_ssi
     return 1.0 / total if total != 0.0 else 0.0
 
 
+cdef double penalty_share(const Objective *objective, const Source *source, Py_ssize_t start, Py_ssize_t rows,
+                          Py_ssize_t itemsize) noexcept nogil:
+    """What penalties of single weights are multiplied by, where the loss is of these rows."""
+    return batch_share(objective, source, start, rows, itemsize) if objective.shared_penalties else 1.0
+
+
 cdef void share_losses(const Plan *plan, const Space *space, const Objective *objective, const Source *source, void *work,
                        Py_ssize_t start, Py_ssize_t rows, Py_ssize_t batch) noexcept nogil:
     """The losses of rows [start, start + rows) among the row values (IN and OUT), so that a mean over the rows is that over the batches of
@@ -57,11 +65,11 @@ cdef void share_losses(const Plan *plan, const Space *space, const Objective *ob
     cdef float *single = <float *>work + space.values
     cdef double *value = <double *>work + space.values
     cdef double factor
-    while objective.share != SHARE_ROWS and r < rows:
+    while (objective.share != SHARE_ROWS or objective.recorded != 1.0) and r < rows:
         first = start if batch == 0 else (start + r) // batch * batch
         n = rows if batch == 0 else min(batch, source.rows - first)
         end = min(rows, first + n - start)
-        factor = <double>n * batch_share(objective, source, first, n, itemsize)
+        factor = objective.recorded * <double>n * batch_share(objective, source, first, n, itemsize)
         for i in range(r, end):
             if itemsize == 4:
                 single[i] = <float>(<double>single[i] * factor)

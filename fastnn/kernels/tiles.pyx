@@ -143,7 +143,7 @@ cdef void tiles_pass(const Plan *plan, const Space *space, const Optimizer *opti
         tile = &plan.tile[i]
         batch_gradient(plan, space, tile, work, rows, blocks, gradient, tile.length)
         if (tile.penalised or tile.sloped) and not space.bare:
-            penalize_tile(plan, space, tile, work, parameters, gradient, tile.length)
+            penalize_tile(plan, space, tile, work, parameters, gradient, tile.length, move.penalty)
         if optimizer.by_variable:
             tile_stages(GATHER | STEP | AVERAGE if move.update else GATHER | AVERAGE, plan, optimizer, move, NULL, tile, gradient,
                         tile.length, parameters, h, gradient, gradient + space.scratch_size - ROOM)

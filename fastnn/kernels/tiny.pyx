@@ -46,7 +46,8 @@ cdef TinyKind tiny_kind(const Plan *plan, const Space *space, const Objective *o
                         Py_ssize_t batch) noexcept nogil:
     """The path that such batches can take on one thread."""
     cdef const Layer *last = &plan.layer[plan.layers - 1]
-    if optimizer.by_variable or objective.apart or not starts_tiny(plan, space, batch):
+    if optimizer.by_variable or objective.apart or objective.factor != 1.0 or objective.recorded != 1.0 \
+            or not starts_tiny(plan, space, batch):
         return TINY_NOT
     if plan.layers == 2 and last.narrow and last.units <= FNN_FEW_UNITS and not last.reads_input \
             and objective.share == SHARE_ROWS:

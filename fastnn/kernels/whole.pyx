@@ -197,7 +197,7 @@ cdef void whole_pass(PhaseKind kind, const Plan *plan, const Space *space, const
         if kind == PHASE_GRADIENTS or kind == PHASE_SUMS_GRADIENTS:
             batch_gradient(plan, space, tile, work, rows, blocks, g, tile.stride)
             if (tile.penalised or tile.sloped) and not space.bare:
-                penalize_tile(plan, space, tile, work, parameters, g, tile.stride)
+                penalize_tile(plan, space, tile, work, parameters, g, tile.stride, move.penalty)
             if optimizer.accumulated > 0:
                 tile_stages(GATHER if move.update else GATHER | AVERAGE, plan, optimizer, move, NULL, tile, g, tile.stride, parameters, h,
                             scratch, room)

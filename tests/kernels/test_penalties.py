@@ -1,5 +1,7 @@
 """Penalties and constraints inside the compiled step, against NumPy: one step with them and one without."""
 
+import itertools
+
 import numpy as np
 import pytest
 from support import attempt, digest, instruction_set, train
@@ -7,6 +9,9 @@ from test_variables import NETWORKS, made
 
 from fastnn import constraints, regularizers
 from fastnn.kernels import runtime
+from fastnn.kernels.loops import loss_gradients
+from fastnn.kernels.network import Network
+from fastnn.kernels.training import Training
 
 # one for each array of weights, in turn
 PENALTIES = [regularizers.L1L2(0.03, 0.2), regularizers.L1(0.05), None, regularizers.L2(0.4)]
@@ -251,3 +256,48 @@ def test_wrong_numbers_are_refused(settings, names):
     _, error = attempt(lambda: net.set_variables([{}, settings, {}, {}]))
     assert error
     assert all(name in error for name in names), error
+
+
+def test_penalties_that_are_divided_as_the_loss_is(rng):
+    """Shares of batches: by their rows, or their weights; with factors of the loss. Against plain sums."""
+    x, y, weight = rng.normal(size=(30, 4)), rng.normal(size=(30, 2)), rng.uniform(0.5, 2, 30)
+    for w, reduction in itertools.product((None, weight), ("mean", "sum", "mean_with_sample_weight")):
+        net = Network(4, [(2, "linear", True)], "float64")
+        kernel, bias = rng.normal(size=(4, 2)), rng.normal(size=2)
+        net.set_weights([kernel, bias])
+        net.set_variables([{"penalty": (0.1, 0.3)}, {}])
+        net.compile(
+            "mean_squared_error",
+            False,
+            "sgd",
+            {"learning_rate": 0.1},
+            [],
+            reduction=reduction,
+            factors=(3.0, 0.25),
+            shared_penalties=True,
+        )
+        ones = np.ones(30) if w is None else w
+        training = Training(net, x, y, batch_size=12, shuffle=False, seed=0, epochs=1, sample_weight=w)
+        loss = 0.0
+        for start in range(0, 30, 12):
+            rows = slice(start, min(start + 12, 30))
+            n = rows.stop - start
+            share = {"mean": n, "sum": 1, "mean_with_sample_weight": ones[rows].sum()}[reduction]
+            off = x[rows] @ kernel + bias - y[rows]
+            penalty = (0.1 * np.abs(kernel) + 0.3 * kernel**2).sum()
+            loss += n * (0.25 * (ones[rows] * (off**2).mean(axis=1)).sum() + penalty) / share
+            delta = 3.0 * ones[rows, None] * off / share
+            slope = x[rows].T @ delta + (0.1 * np.sign(kernel) + 0.6 * kernel) / share
+            if start == 0:
+                found, gradients = loss_gradients(
+                    net, x[rows], y[rows], None if w is None else w[rows].copy(), True, 0
+                )
+                np.testing.assert_allclose(found, loss / n)
+                np.testing.assert_allclose(gradients[0], slope)
+                judged = net.evaluate(x[rows], y[rows], None if w is None else w[rows].copy())
+                np.testing.assert_allclose(judged[0], loss / n)
+            kernel, bias = kernel - 0.1 * slope, bias - 0.1 * delta.sum(axis=0)
+        training.run(1, np.inf)
+        np.testing.assert_allclose(training.logs[0, 0], loss / 30)
+        np.testing.assert_allclose(net.weights()[0], kernel)
+        np.testing.assert_allclose(net.weights()[1], bias)

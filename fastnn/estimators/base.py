@@ -1,0 +1,307 @@
+"""What classifier and regressor have in common: ``fit``, ``partial_fit`` and the solvers."""
+
+import warnings
+from abc import ABC
+from itertools import pairwise
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+from scipy.optimize import minimize
+from sklearn.base import BaseEstimator, is_classifier
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+from fastnn.estimators.networks import Forward, LossAndGradient, Trainer, dense, targets
+
+STOCHASTIC = ("sgd", "adam")
+NOT_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+    "preprocessed."
+)
+
+
+class BaseMLP(BaseEstimator, ABC):
+    """A multi-layer perceptron with scikit-learn's interface; see its two subclasses."""
+
+    _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
+        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def _take(self, given: dict[str, Any]) -> None:
+        """Keep the constructor's arguments as they are."""
+        for name in self._get_param_names():
+            setattr(self, name, given[name])
+
+    # Fitting ------------------------------------------------------------------------------------------------
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool = False) -> Any:
+        sizes = self.hidden_layer_sizes
+        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if any(size <= 0 for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
+        X, y = self._validate_input(X, y, incremental, reset=first)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        if y.ndim == 1:
+            y = y.reshape(-1, 1)
+        self.n_outputs_ = y.shape[1]
+        self._random_state = check_random_state(self.random_state)
+        if first:
+            self._initialize([X.shape[1], *sizes, self.n_outputs_], X.dtype)
+        if not hasattr(self, "_forward"):
+            self._forward = Forward()
+        if self.solver == "lbfgs":
+            self._fit_lbfgs(X, y, sample_weight)
+        else:
+            self._fit_stochastic(X, y, sample_weight, incremental)
+        if not all(np.isfinite(w).all() for w in [*self.coefs_, *self.intercepts_]):
+            raise ValueError(NOT_FINITE)
+        return self
+
+    def _initialize(self, sizes: list[int], dtype: Any) -> None:
+        """Draw weights as scikit-learn does (Glorot and Bengio, 2010), and begin the records."""
+        self.n_iter_ = 0
+        self.t_ = 0
+        self.n_layers_ = len(sizes)
+        self.out_activation_ = self._output()
+        self.coefs_, self.intercepts_ = [], []
+        for inputs, units in pairwise(sizes):
+            bound = np.sqrt((2.0 if self.activation == "logistic" else 6.0) / (inputs + units))
+            draw = self._random_state.uniform
+            self.coefs_.append(draw(-bound, bound, (inputs, units)).astype(dtype, copy=False))
+            self.intercepts_.append(draw(-bound, bound, units).astype(dtype, copy=False))
+        self._best = [w.copy() for w in self.coefs_], [b.copy() for b in self.intercepts_]
+        if self.solver in STOCHASTIC:
+            self.loss_curve_: list[float] = []
+            self._no_improvement_count = 0
+            early = self.early_stopping
+            self.best_loss_: Any = None if early else np.inf
+            self.validation_scores_: Any = [] if early else None
+            self.best_validation_score_: Any = -np.inf if early else None
+
+    def _trainer_of(self, solver: str, hyper: dict[str, float]) -> Trainer:
+        return Trainer((self.coefs_, self.intercepts_), self.activation, self.out_activation_, solver, hyper)
+
+    def _arrays(self, X: Any, y: np.ndarray, sample_weight: Any, dtype: Any) -> Any:
+        """Return rows, targets and weights as the kernels read them."""
+        weights = None if sample_weight is None else dense(sample_weight, dtype)
+        return dense(X, dtype), targets(y, self.out_activation_, dtype), weights
+
+    def _fit_lbfgs(self, X: Any, y: np.ndarray, sample_weight: Any) -> None:
+        # SciPy's vector of weights is float64, and so is all that scikit-learn makes of it
+        self.coefs_ = [w.astype(np.float64) for w in self.coefs_]
+        self.intercepts_ = [b.astype(np.float64) for b in self.intercepts_]
+        weights = self.coefs_, self.intercepts_
+        rows = self._arrays(X, y, sample_weight, np.float64)
+        net = self._trainer_of("sgd", {}).prepare(weights, self.alpha, sample_weight is not None)
+        function = LossAndGradient(net, rows, weights, self._constant(y, sample_weight, len(y)))
+        found = minimize(
+            function,
+            function.packed([*self.coefs_, *self.intercepts_]),
+            method="L-BFGS-B",
+            jac=True,
+            options={"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol},
+        )
+        self.n_iter_ = min(found.nit, self.max_iter)
+        if found.status != 0:
+            more = "\nIncrease the number of iterations to improve the convergence "
+            more = f"{more}(max_iter={self.max_iter})." if self.n_iter_ == self.max_iter else ""
+            warnings.warn(
+                f"lbfgs failed to converge after {self.n_iter_} iteration(s) (status={found.status}):\n"
+                f"{found.message}\n{more}\nYou might also want to scale the data as shown in:\n"
+                "    https://scikit-learn.org/stable/modules/preprocessing.html",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+        self.loss_ = found.fun
+        self.coefs_, self.intercepts_ = function.unpacked(found.x)
+
+    def _fit_stochastic(self, X: Any, y: np.ndarray, sample_weight: Any, incremental: bool) -> None:
+        if self.early_stopping and incremental:
+            raise ValueError("partial_fit does not support early_stopping=True")
+        if not incremental or not hasattr(self, "_trainer"):
+            self._trainer = self._trainer_of(self.solver, self._hyper())
+        trainer = self._trainer
+        held = None
+        if self.early_stopping:
+            (X, y, sample_weight), held = self._hold_out(X, y, sample_weight)
+        batch_size = self._batch_rows(X.shape[0])
+        constant = self._constant(y, sample_weight, batch_size)
+        x, y, sample_weight = self._arrays(X, y, sample_weight, trainer.dtype)
+        seed = int(self._random_state.randint(2**31 - 1)) if self.shuffle else None
+        trainer.prepare((self.coefs_, self.intercepts_), self.alpha, sample_weight is not None)
+        epochs = 1 if incremental else self.max_iter
+        trainer.begin(x, y, sample_weight, batch_size, seed, epochs)
+        try:
+            self.n_iter_ = 0
+            while self.n_iter_ < epochs:
+                self.loss_ = trainer.epoch() + constant
+                if trainer.diverged and held is None:
+                    raise ValueError(NOT_FINITE)
+                self._record(len(x))
+                self._look(held)
+                if self.solver == "sgd" and self.learning_rate == "invscaling":
+                    trainer.rate = self.learning_rate_init / (self.t_ + 1) ** self.power_t
+                if self._no_improvement_count > self.n_iter_no_change and self._ends():
+                    break
+                if self.n_iter_ == self.max_iter and not incremental:
+                    warnings.warn(
+                        f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
+                        "optimization hasn't converged yet.",
+                        ConvergenceWarning,
+                        stacklevel=5,
+                    )
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=5)
+        finally:
+            trainer.close()
+            self.coefs_, self.intercepts_ = trainer.weights() if held is None else self._best
+
+    def _hyper(self) -> dict[str, float]:
+        """Return the optimizer's hyper-parameters."""
+        if self.solver == "sgd":
+            return {
+                "learning_rate": float(self.learning_rate_init),
+                "momentum": self.momentum,
+                "nesterov": float(self.nesterovs_momentum),
+            }
+        return {
+            "learning_rate": float(self.learning_rate_init),
+            "beta_1": self.beta_1,
+            "beta_2": self.beta_2,
+            "epsilon": self.epsilon,
+        }
+
+    def _hold_out(self, X: Any, y: np.ndarray, sample_weight: Any) -> Any:
+        """Return rows to train on, and rows to score: each X, y and weights."""
+        arrays = (X, y) if sample_weight is None else (X, y, sample_weight)
+        parts = train_test_split(
+            *arrays,
+            random_state=self._random_state,
+            test_size=self.validation_fraction,
+            stratify=y if is_classifier(self) and self.n_outputs_ == 1 else None,
+        )
+        train, held = parts[::2], parts[1::2]
+        if held[0].shape[0] < 2:
+            raise ValueError(
+                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
+            )
+        if sample_weight is None:
+            train, held = [*train, None], [*held, None]
+        return train, (dense(held[0], self._trainer.dtype), self._labels(held[1]), held[2])
+
+    def _batch_rows(self, rows: int) -> int:
+        if self.batch_size == "auto":
+            return min(200, rows)
+        if self.batch_size > rows:
+            warnings.warn(
+                "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
+                stacklevel=6,
+            )
+        return min(self.batch_size, rows)
+
+    def _record(self, rows: int) -> None:
+        self.n_iter_ += 1
+        self.t_ += rows
+        self.loss_curve_.append(self.loss_)
+        if self.verbose:
+            print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
+
+    def _look(self, held: Any) -> None:
+        """See whether the epoch was an improvement: of the loss, or of the score of the rows held out."""
+        if held is None:
+            best = self.best_loss_
+            improved = not self.loss_ > best - self.tol
+            self.best_loss_ = min(best, self.loss_)
+        else:
+            score, best = self._score_held(*held), self.best_validation_score_
+            self.validation_scores_.append(score)
+            if self.verbose:
+                print(f"Validation score: {score:f}")
+            improved = not score < best + self.tol
+            if score > best:
+                self.best_validation_score_ = score
+                self._best = self._trainer.weights()
+        self._no_improvement_count = 0 if improved else self._no_improvement_count + 1
+
+    def _score_held(self, x: np.ndarray, y: np.ndarray, sample_weight: Any) -> float:
+        if self._trainer.diverged:
+            return float("nan")
+        return self._scorer(y, self._decided(self._trainer.predict(x)), sample_weight=sample_weight)
+
+    def _ends(self) -> bool:
+        """After too many epochs without an improvement: whether training ends; else it goes on slower."""
+        what = "Validation score" if self.early_stopping else "Training loss"
+        told = (
+            f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change:d} consecutive "
+            "epochs."
+        )
+        ends = True
+        if self.solver != "sgd" or self.learning_rate != "adaptive":
+            told += " Stopping."
+        elif self._trainer.rate <= 1e-6:
+            told += " Learning rate too small. Stopping."
+        else:
+            ends = False
+            self._trainer.rate /= 5.0
+            self._no_improvement_count = 0
+            told += f" Setting learning rate to {self._trainer.rate:f}"
+        if self.verbose:
+            print(told)
+        return ends
+
+    # Predicting ---------------------------------------------------------------------------------------------
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        forward = getattr(self, "_forward", None) or Forward()  # of weights set by hand there is none
+        return forward(X, (self.coefs_, self.intercepts_), self.activation, self.out_activation_)
+
+    # What subclasses say ------------------------------------------------------------------------------------
+
+    def _constant(self, y: np.ndarray, sample_weight: Any, batch_size: int) -> float:
+        """Return what scikit-learn's loss has that the network's has not."""
+        return 0.0
+
+    def _labels(self, y: np.ndarray) -> np.ndarray:
+        """Return targets as `_scorer` takes them."""
+        return y
+
+    def _has_partial_fit(self) -> bool:
+        if self.solver not in STOCHASTIC:
+            raise AttributeError(
+                f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
+            )
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

@@ -1,0 +1,221 @@
+"""``MLPClassifier``."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.metrics import accuracy_score
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils import column_or_1d
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from fastnn.estimators.base import BaseMLP
+
+
+class MLPClassifier(ClassifierMixin, BaseMLP):
+    """A multi-layer perceptron that classifies: scikit-learn's ``MLPClassifier``, over compiled training.
+
+    The loss is the log-loss, of one class of several (softmax), of two (one logistic output), or of several
+    labels at once (a logistic output each).
+
+    Parameters
+    ----------
+    hidden_layer_sizes : array-like of int
+        Units of each hidden layer.
+    activation : {"identity", "logistic", "tanh", "relu"}
+        Of the hidden layers.
+    solver : {"lbfgs", "sgd", "adam"}
+        "lbfgs" is SciPy's, on all rows at once, in float64.
+    alpha : float
+        ``alpha / 2`` times the sum of the squares of the kernels is added to the losses' sum of each batch.
+    batch_size : int or "auto"
+        "auto" is ``min(200, rows)``.
+    learning_rate : {"constant", "invscaling", "adaptive"}
+        Of "sgd". "invscaling" divides ``learning_rate_init`` by ``t_ ** power_t`` after each epoch,
+        "adaptive" divides the rate by 5 where training would otherwise stop, until it is 1e-6.
+    learning_rate_init : float
+    power_t : float
+    max_iter : int
+        Epochs at most; of "lbfgs", iterations.
+    shuffle : bool
+        Whether each epoch takes the rows in another order.
+    random_state : int, RandomState or None
+        Of the first weights (the same as scikit-learn's), of the split for early stopping, and of the order
+        of the rows.
+    tol : float
+        Less improvement than this is none.
+    verbose : bool
+        Whether to print a line for each epoch.
+    warm_start : bool
+        Whether `fit` goes on from the weights of the `fit` before.
+    momentum : float
+        Of "sgd".
+    nesterovs_momentum : bool
+    early_stopping : bool
+        Whether to hold out rows, stop where their score does not improve, and end with the best weights.
+    validation_fraction : float
+        Share of the rows that are held out.
+    beta_1, beta_2, epsilon : float
+        Of "adam".
+    n_iter_no_change : int
+        Epochs without an improvement after which training stops.
+    max_fun : int
+        Of "lbfgs": calls of the loss at most.
+
+    Attributes
+    ----------
+    classes_ : ndarray
+    coefs_, intercepts_ : list of ndarray
+        Kernels (inputs, units) and biases (units,) of each layer. They may be changed.
+    loss_ : float
+        Of the last epoch, penalty included.
+    best_loss_ : float or None
+        None with early stopping.
+    loss_curve_ : list of float
+        Of each epoch; not with "lbfgs".
+    validation_scores_, best_validation_score_
+        Accuracies of the rows held out; None without early stopping.
+    n_iter_ : int
+        Epochs of the last `fit`.
+    t_ : int
+        Rows trained on.
+    n_layers_, n_outputs_ : int
+    out_activation_ : str
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Where the columns have names.
+    """
+
+    loss = "log_loss"
+    _scorer = staticmethod(accuracy_score)
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+    ):
+        self._take(locals())
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Train on rows ``X`` and their classes.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, (rows, features)
+            Of float32, training is in float32, else in float64. A sparse matrix is made dense.
+        y : array-like, (rows,) or (rows, labels)
+        sample_weight : array-like, (rows,), optional
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight)
+
+    @available_if(lambda self: self._has_partial_fit())
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None, classes=None):
+        """Train for one epoch more.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+        classes : array-like, (classes,)
+            All there will be; for the first call.
+
+        Returns
+        -------
+        self
+        """
+        if _check_partial_fit_first_call(self, classes):
+            self._label_binarizer = LabelBinarizer()
+            self._label_binarizer.fit(y if type_of_target(y).startswith("multilabel") else classes)
+        return self._fit(X, y, sample_weight, incremental=True)
+
+    def predict(self, X):
+        """Return the classes of rows ``X``, or of several labels an indicator matrix."""
+        check_is_fitted(self)
+        return self._decided(self._outputs(X))
+
+    def predict_proba(self, X):
+        """Return the probabilities of the classes, (rows, classes), in the order of ``classes_``."""
+        check_is_fitted(self)
+        found = self._outputs(X)
+        if self.n_outputs_ == 1:
+            return np.hstack([1 - found, found])
+        return found
+
+    def predict_log_proba(self, X):
+        """Return the logarithms of `predict_proba`."""
+        found = self.predict_proba(X)
+        return np.log(found, out=found)
+
+    def _decided(self, outputs: np.ndarray) -> np.ndarray:
+        return self._label_binarizer.inverse_transform(outputs.ravel() if self.n_outputs_ == 1 else outputs)
+
+    def _labels(self, y: np.ndarray) -> np.ndarray:
+        return self._label_binarizer.inverse_transform(y)
+
+    def _output(self) -> str:
+        return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
+
+    def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, np.ndarray]:
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if not hasattr(self, "classes_") or not (self.warm_start or incremental):
+            self._label_binarizer = LabelBinarizer()
+            self._label_binarizer.fit(y)
+            self.classes_ = self._label_binarizer.classes_
+        else:
+            classes = unique_labels(y)
+            if self.warm_start and set(classes) != set(self.classes_):
+                raise ValueError(
+                    "warm_start can only be used where `y` has the same classes as in the previous call to "
+                    f"fit. Previously got {self.classes_}, `y` has {classes}"
+                )
+            if not self.warm_start and len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
+                raise ValueError(
+                    "`y` has classes not in `self.classes_`. "
+                    f"`self.classes_` has {self.classes_}. 'y' has {classes}."
+                )
+        return X, self._label_binarizer.transform(y).astype(bool)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags

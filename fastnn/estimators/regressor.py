@@ -1,0 +1,148 @@
+"""``MLPRegressor``."""
+
+from typing import Any
+
+import numpy as np
+from scipy.special import xlogy
+from sklearn.base import RegressorMixin, _fit_context
+from sklearn.metrics import r2_score
+from sklearn.utils import column_or_1d
+from sklearn.utils._param_validation import StrOptions
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from fastnn.estimators.base import BaseMLP
+
+
+class MLPRegressor(RegressorMixin, BaseMLP):
+    """A multi-layer perceptron for numbers: scikit-learn's ``MLPRegressor``, over compiled training.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "poisson"}
+        Half the squared error, or half the Poisson deviance, with exponential outputs, of targets of at
+        least 0.
+    hidden_layer_sizes, activation, ..., max_fun
+        As of `MLPClassifier`.
+
+    Attributes
+    ----------
+    validation_scores_, best_validation_score_
+        R2 of the rows held out; None without early stopping.
+    coefs_, intercepts_, loss_, best_loss_, loss_curve_, n_iter_, t_, n_layers_, n_outputs_, out_activation_
+        As of `MLPClassifier`.
+    n_features_in_, feature_names_in_
+        As of `MLPClassifier`.
+    """
+
+    _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
+        **BaseMLP._parameter_constraints,
+        "loss": [StrOptions({"squared_error", "poisson"})],
+    }
+
+    def __init__(
+        self,
+        loss="squared_error",
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+    ):
+        self._take(locals())
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Train on rows ``X`` and their targets.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, (rows, features)
+            Of float32, training is in float32, else in float64. A sparse matrix is made dense.
+        y : array-like, (rows,) or (rows, outputs)
+        sample_weight : array-like, (rows,), optional
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight)
+
+    @available_if(lambda self: self._has_partial_fit())
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train for one epoch more.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight, incremental=True)
+
+    def predict(self, X):
+        """Return what is expected of rows ``X``, (rows,) or (rows, outputs)."""
+        check_is_fitted(self)
+        return self._decided(self._outputs(X))
+
+    def _decided(self, outputs: np.ndarray) -> np.ndarray:
+        return outputs.ravel() if outputs.shape[1] == 1 else outputs
+
+    def _scorer(self, y: np.ndarray, predicted: np.ndarray, sample_weight: Any) -> float:
+        if not np.isfinite(predicted).all():
+            return float("nan")
+        return r2_score(y, predicted, sample_weight=sample_weight)
+
+    def _output(self) -> str:
+        return "exp" if self.loss == "poisson" else "identity"
+
+    def _constant(self, y: np.ndarray, sample_weight: Any, batch_size: int) -> float:
+        """Return what a deviance has beside ``prediction - y * log(prediction)``: y alone decides it."""
+        if self.loss != "poisson":
+            return 0.0
+        rows = (xlogy(y, y) - y).sum(axis=1)
+        if sample_weight is None:
+            return float(rows.mean())
+        starts = np.arange(0, len(y), batch_size)
+        totals = np.add.reduceat(sample_weight, starts)
+        sums = np.add.reduceat(rows * sample_weight, starts)
+        means = np.divide(sums, totals, out=np.zeros(len(starts)), where=totals != 0)
+        return float(np.average(means, weights=np.diff([*starts, len(y)])))
+
+    def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, np.ndarray]:
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            y_numeric=True,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        return X, y
