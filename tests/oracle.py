@@ -424,8 +424,8 @@ FORMS = {
         [()],
     ),
     ("poisson", False): (
-        each_output(lambda y, a: a - y * np.log(a + EPSILON), lambda y, a: 1 - y / (a + EPSILON)),
-        [()],
+        each_output(lambda y, a, e: a - y * np.log(a + e), lambda y, a, e: 1 - y / (a + e)),
+        [(EPSILON,), (0.1,)],
     ),
     ("kl_divergence", False): (
         each_output(
