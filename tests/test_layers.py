@@ -190,6 +190,11 @@ def test_symbols_of_what_goes_in_and_out():
     assert model.inputs[0].name == model.inputs[0].name
     with pytest.raises(NotImplementedError, match="use Sequential"):
         keras.Model(model.inputs, inner.output)
+    for call in (layers.Dense(2), model):
+        with pytest.raises(NotImplementedError, match="Functional graphs of layers are not supported"):
+            call(inner.output)
+    with pytest.raises(AttributeError, match="Concatenate is not in fastnn yet: functional graphs"):
+        _ = layers.Concatenate
 
 
 def test_a_model_needs_a_dense_layer():

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
-from sklearn.base import BaseEstimator, is_classifier
+from sklearn.base import BaseEstimator, _fit_context, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
@@ -59,6 +59,24 @@ class BaseMLP(BaseEstimator, ABC):
             setattr(self, name, given[name])
 
     # Fitting ------------------------------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Train on rows ``X`` and their targets.
+
+        Parameters
+        ----------
+        X : array-like or sparse matrix, (rows, features)
+            Of float32, training is in float32, else in float64. A sparse matrix is made dense.
+        y : array-like, (rows,) or (rows, outputs)
+            Of a classifier, classes, or (rows, labels) of 0 and 1.
+        sample_weight : array-like, (rows,), optional
+
+        Returns
+        -------
+        self
+        """
+        return self._fit(X, y, sample_weight)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool = False) -> Any:
         sizes = self.hidden_layer_sizes

@@ -120,23 +120,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     ):
         self._take(locals())
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
-        """Train on rows ``X`` and their classes.
-
-        Parameters
-        ----------
-        X : array-like or sparse matrix, (rows, features)
-            Of float32, training is in float32, else in float64. A sparse matrix is made dense.
-        y : array-like, (rows,) or (rows, labels)
-        sample_weight : array-like, (rows,), optional
-
-        Returns
-        -------
-        self
-        """
-        return self._fit(X, y, sample_weight)
-
     @available_if(lambda self: self._has_partial_fit())
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None, classes=None):
