@@ -93,7 +93,7 @@ cdef int raise_calls(list calls) except -1:
     cdef OwnCall call
     error = None
     for call in calls:
-        error = error or call.error
+        error = call.error if error is None else error
         call.error = None
         call.failed = 0
     if error is not None:
