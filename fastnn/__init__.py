@@ -34,6 +34,7 @@ from fastnn.kernels.threads import get_num_threads, set_num_threads
 from fastnn.layers import Input, Layer
 from fastnn.layers.layer import KerasTensor
 from fastnn.losses import Loss
+from fastnn.many import fit_many, predict_many
 from fastnn.metrics import Metric
 from fastnn.models import Model, Sequential
 from fastnn.optimizers import Optimizer
@@ -58,6 +59,7 @@ __all__ = [
     "callbacks",
     "config",
     "constraints",
+    "fit_many",
     "get_num_threads",
     "initializers",
     "keras",
@@ -67,6 +69,7 @@ __all__ = [
     "metrics",
     "models",
     "optimizers",
+    "predict_many",
     "regularizers",
     "saving",
     "set_num_threads",
@@ -97,12 +100,15 @@ for _name in (
     vars(_module)["__getattr__"] = _partial(_vocabulary.refuse, _module.__name__)
 
 
+# What imports scikit-learn is imported when it is asked for: of each module, the names that stand here too.
+_LAZY = {
+    "estimators": ("MLPClassifier", "MLPRegressor"),
+}
+
+
 def __getattr__(name: str) -> _Any:
-    if name in (
-        "estimators",
-        "MLPClassifier",
-        "MLPRegressor",
-    ):  # which import scikit-learn
-        estimators = _import_module(f"{__name__}.estimators")
-        return estimators if name == "estimators" else getattr(estimators, name)
+    for module, names in _LAZY.items():
+        if name == module or name in names:
+            found = _import_module(f"{__name__}.{module}")
+            return found if name == module else getattr(found, name)
     _vocabulary.refuse(__name__, name)

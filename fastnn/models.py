@@ -36,7 +36,16 @@ from fastnn.losses.checking import first_use
 from fastnn.range_test import RangeTest, find_learning_rate
 from fastnn.stack import Stack
 from fastnn.summary import summary
-from fastnn.training_loop import BATCH_SIZE, Data, Fit, evaluate, settings, steps as checked_steps, whole
+from fastnn.training_loop import (
+    BATCH_SIZE,
+    Data,
+    Fit,
+    Settings,
+    evaluate,
+    settings,
+    steps as checked_steps,
+    whole,
+)
 
 __all__ = ["Model", "Sequential", "clone_model", "model_from_json"]
 
@@ -292,7 +301,7 @@ class Sequential(Model):
         RuntimeError
             Where the model is being trained already.
         """
-        native = self._native("fit", y)
+        self._native("fit", y)
         chosen = settings(
             batch_size,
             epochs,
@@ -310,38 +319,54 @@ class Sequential(Model):
             if isinstance(call, Monitor):
                 call.direction(self)  # raises where that cannot be told
         with self._alone("fit"):
-            if are_batches(x, y is None):
-                judging.require_alone(y, sample_weight, validation_split, weights)
-                batches, frames = preparing.batches(
-                    self, native, x, "x", chosen.steps, chosen.shuffle, class_weight=weights
-                )
-                rest = batches.epoch()
-                train = judging.first_of(rest, "x")
-                names = (frames and frames[0]) or self.column_names
-                kind: Any = partial(BatchFit, batches, rest)
-            else:
-                names = column_names(x) or self.column_names
-                train = self._data(native, x, y, sample_weight)
-                kind = Fit
-            validation = None
-            if validation_data is not None:
-                columns = train.x.shape[1]
-                validation = preparing.validation(self, native, validation_data, columns, chosen, names)
-            elif validation_split:
-                first, last = data.split(_share(validation_split), *train)
-                train, validation = Data(*first), Data(*last)
-            if weights is not None and kind is Fit:
-                weight = class_weights.sample_weight(weights, train.y, train.sample_weight)
-                train = train._replace(sample_weight=weight)
-            if native.loss in ("binary_crossentropy", "binary_focal_crossentropy"):
-                data.warn_outside_unit_interval(train.y, "y", native.loss)
-            engine = self._ready(train.x.shape[1], True)
-            if not self.trainable_weights:
-                warn(f"Model {self.name!r} has no trainable weights: nothing is learned.", UserWarning)
-            first_use(native, engine.net, train)
-            run = kind(self, engine, train, validation, chosen, calls)
-            self.column_names = names
+            run = self._fit(x, y, sample_weight, weights, validation_split, validation_data, chosen, calls)
             return run.run()
+
+    def _fit(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        weights: Any,
+        validation_split: Any,
+        validation_data: Any,
+        chosen: Settings,
+        calls: list[Any],
+    ) -> Fit:
+        """Return a fit on these data, nothing of which has begun; for whoever holds `_alone`."""
+        native = self._native("fit", y)
+        if are_batches(x, y is None):
+            judging.require_alone(y, sample_weight, validation_split, weights)
+            batches, frames = preparing.batches(
+                self, native, x, "x", chosen.steps, chosen.shuffle, class_weight=weights
+            )
+            rest = batches.epoch()
+            train = judging.first_of(rest, "x")
+            names = (frames and frames[0]) or self.column_names
+            kind: Any = partial(BatchFit, batches, rest)
+        else:
+            names = column_names(x) or self.column_names
+            train = self._data(native, x, y, sample_weight)
+            kind = Fit
+        validation = None
+        if validation_data is not None:
+            columns = train.x.shape[1]
+            validation = preparing.validation(self, native, validation_data, columns, chosen, names)
+        elif validation_split:
+            first, last = data.split(_share(validation_split), *train)
+            train, validation = Data(*first), Data(*last)
+        if weights is not None and kind is Fit:
+            weight = class_weights.sample_weight(weights, train.y, train.sample_weight)
+            train = train._replace(sample_weight=weight)
+        if native.loss in ("binary_crossentropy", "binary_focal_crossentropy"):
+            data.warn_outside_unit_interval(train.y, "y", native.loss)
+        engine = self._ready(train.x.shape[1], True)
+        if not self.trainable_weights:
+            warn(f"Model {self.name!r} has no trainable weights: nothing is learned.", UserWarning)
+        first_use(native, engine.net, train)
+        run = kind(self, engine, train, validation, chosen, calls)
+        self.column_names = names
+        return run
 
     def train_on_batch(
         self,

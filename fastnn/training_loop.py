@@ -159,6 +159,7 @@ class Fit:
         self.watch = watch = Watch(callbacks, self.by_batches or python, bool(self.own))
         self.history, self.callbacks = watch.history, watch.python
         self.by_step, self.by_epoch = watch.by_step, watch.by_epoch
+        self.fresh = False  # whether the optimizer had taken no step yet
         self.own_validation = validation is not None and (
             python or self.by_batches or self.by_step or watch.tests
         )
@@ -197,7 +198,19 @@ class Fit:
 
     def run(self) -> History:
         """Train, and return the history."""
-        model, callbacks, watch = self.model, self.callbacks, self.watch
+        self.begin()
+        logs: dict[str, float] = {}
+        if self.has_epochs:
+            try:
+                logs = self._epochs() if self.by_epoch else self._many_epochs()
+            finally:
+                self.end()
+        self.conclude(logs)
+        return self.history
+
+    def begin(self) -> None:
+        """Tell the callbacks, and get ready for native calls."""
+        model, watch = self.model, self.watch
         for c in watch.everyone():
             c.set_model(model)
             c.set_params(
@@ -207,21 +220,24 @@ class Fit:
         model.stop_training = False
         for c in watch.native():
             c.on_train_begin()
-        callbacks.on_train_begin()
-        logs: dict[str, float] = {}
-        if self.settings.first < self.settings.last:
-            fresh = self.engine.net.iterations == 0
+        self.callbacks.on_train_begin()
+        if self.has_epochs:
+            self.fresh = self.engine.net.iterations == 0
             self._start(self.settings.first)
-            try:
-                logs = self._epochs() if self.by_epoch else self._many_epochs()
-            finally:
-                self._end()
-            if fresh:
-                suspects.look(model, self.engine.compiled.native.loss, self.training.logs[:, 0], self.train)
-        callbacks.on_train_end(logs)
-        for c in watch.native():
+
+    @property
+    def has_epochs(self) -> bool:
+        """Whether there are epochs to train for."""
+        return self.settings.first < self.settings.last
+
+    def conclude(self, logs: dict[str, Any]) -> None:
+        """Tell the callbacks of the end, after `end`; ``logs`` are the last epoch's."""
+        if self.has_epochs and self.fresh:
+            loss = self.engine.compiled.native.loss
+            suspects.look(self.model, loss, self.training.logs[:, 0], self.train)
+        self.callbacks.on_train_end(logs)
+        for c in self.watch.native():
             c.say()
-        return self.history
 
     # The native training -----------------------------------------------------------------------------------
 
@@ -254,14 +270,20 @@ class Fit:
             self.engine.sync()
         try:
             self.training.run(epochs, seconds)
-        except ValueError:  # NaN or infinity among the rows: say where
+        except (ValueError, FloatingPointError) as error:
+            self.explain(error)
+        self.engine.published()
+
+    def explain(self, error: Exception) -> None:
+        """Raise what a native call raised with what Python knows of it; return where training just ends."""
+        if isinstance(error, FloatingPointError):
+            self._diverge(error)
+            return
+        if isinstance(error, ValueError):  # NaN or infinity among the rows: say where
             self.train.require_finite(self._where())
             if isinstance(self.validation, Data):
                 self.validation.require_finite("validation_data: ")
-            raise
-        except FloatingPointError as error:
-            self._diverge(error)
-        self.engine.published()
+        raise error
 
     def _where(self) -> str:
         """Return what goes before the names of the arrays in messages."""
@@ -278,7 +300,7 @@ class Fit:
         self.training.close()
         self.engine.owner = None
 
-    def _end(self) -> None:
+    def end(self) -> None:
         """Whatever happened: what was published last is the model's state, and the bar's line is ended."""
         self._close()
         if not self.training.restored:
@@ -308,8 +330,13 @@ class Fit:
             elif bar is not None:
                 bar.begin(self.first + before)
                 bar.step(training.step, now - began, self._partial())
+        return self.last_logs()
+
+    def last_logs(self) -> dict[str, Any]:
+        """Return the logs of the last epoch of those that ran natively, after the last of them."""
+        training = self.training
         if training.stopped or training.reached:
-            model.stop_training = True
+            self.model.stop_training = True
         logs = training.logs
         found = self._named(logs[-1]) if len(logs) else {}
         if self.diverged:

@@ -28,6 +28,7 @@ FLOORS = [
     "_demo _bench",
     "__init__",
     "estimators",
+    "many",
     "models",
     "preparing",
     "batch_loop judging range_test",

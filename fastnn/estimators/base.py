@@ -8,20 +8,16 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
-from sklearn.base import BaseEstimator, _fit_context, is_classifier
+from sklearn.base import BaseEstimator, _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from fastnn.estimators.fitting import NOT_FINITE, Fitting
 from fastnn.estimators.networks import Forward, LossAndGradient, Trainer, dense, targets
 
 STOCHASTIC = ("sgd", "adam")
-NOT_FINITE = (
-    "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
-    "preprocessed."
-)
 
 
 class BaseMLP(BaseEstimator, ABC):
@@ -79,12 +75,25 @@ class BaseMLP(BaseEstimator, ABC):
         return self._fit(X, y, sample_weight)
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool = False) -> Any:
+        fitting = self._begin(X, y, sample_weight, incremental)
+        if fitting is not None:
+            fitting.run()
+        self._require_finite()
+        return self
+
+    def _begin(
+        self, X: Any, y: Any, sample_weight: Any, incremental: bool = False, validate: Any = None
+    ) -> Fitting | None:
+        """Check the data and draw the first weights; return the training to run, None where it is done.
+
+        ``validate`` takes the place of `_validate_input`.
+        """
         sizes = self.hidden_layer_sizes
         sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
         if any(size <= 0 for size in sizes):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        X, y = self._validate_input(X, y, incremental, reset=first)
+        X, y = (validate or self._validate_input)(X, y, incremental, reset=first)
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
         if y.ndim == 1:
@@ -97,11 +106,12 @@ class BaseMLP(BaseEstimator, ABC):
             self._forward = Forward()
         if self.solver == "lbfgs":
             self._fit_lbfgs(X, y, sample_weight)
-        else:
-            self._fit_stochastic(X, y, sample_weight, incremental)
+            return None
+        return Fitting(self, X, y, sample_weight, incremental)
+
+    def _require_finite(self) -> None:
         if not all(np.isfinite(w).all() for w in [*self.coefs_, *self.intercepts_]):
             raise ValueError(NOT_FINITE)
-        return self
 
     def _initialize(self, sizes: list[int], dtype: Any) -> None:
         """Draw weights as scikit-learn does (Glorot and Bengio, 2010), and begin the records."""
@@ -156,51 +166,10 @@ class BaseMLP(BaseEstimator, ABC):
                 f"{found.message}\n{more}\nYou might also want to scale the data as shown in:\n"
                 "    https://scikit-learn.org/stable/modules/preprocessing.html",
                 ConvergenceWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
         self.loss_ = found.fun
         self.coefs_, self.intercepts_ = function.unpacked(found.x)
-
-    def _fit_stochastic(self, X: Any, y: np.ndarray, sample_weight: Any, incremental: bool) -> None:
-        if self.early_stopping and incremental:
-            raise ValueError("partial_fit does not support early_stopping=True")
-        if not incremental or not hasattr(self, "_trainer"):
-            self._trainer = self._trainer_of(self.solver, self._hyper())
-        trainer = self._trainer
-        held = None
-        if self.early_stopping:
-            (X, y, sample_weight), held = self._hold_out(X, y, sample_weight)
-        batch_size = self._batch_rows(X.shape[0])
-        constant = self._constant(y, sample_weight, batch_size)
-        x, y, sample_weight = self._arrays(X, y, sample_weight, trainer.dtype)
-        seed = int(self._random_state.randint(2**31 - 1)) if self.shuffle else None
-        trainer.prepare((self.coefs_, self.intercepts_), self.alpha, sample_weight is not None)
-        epochs = 1 if incremental else self.max_iter
-        trainer.begin(x, y, sample_weight, batch_size, seed, epochs)
-        try:
-            self.n_iter_ = 0
-            while self.n_iter_ < epochs:
-                self.loss_ = trainer.epoch() + constant
-                if trainer.diverged and held is None:
-                    raise ValueError(NOT_FINITE)
-                self._record(len(x))
-                self._look(held)
-                if self.solver == "sgd" and self.learning_rate == "invscaling":
-                    trainer.rate = self.learning_rate_init / (self.t_ + 1) ** self.power_t
-                if self._no_improvement_count > self.n_iter_no_change and self._ends():
-                    break
-                if self.n_iter_ == self.max_iter and not incremental:
-                    warnings.warn(
-                        f"Stochastic Optimizer: Maximum iterations ({self.max_iter}) reached and the "
-                        "optimization hasn't converged yet.",
-                        ConvergenceWarning,
-                        stacklevel=5,
-                    )
-        except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=5)
-        finally:
-            trainer.close()
-            self.coefs_, self.intercepts_ = trainer.weights() if held is None else self._best
 
     def _hyper(self) -> dict[str, float]:
         """Return the optimizer's hyper-parameters."""
@@ -217,83 +186,15 @@ class BaseMLP(BaseEstimator, ABC):
             "epsilon": self.epsilon,
         }
 
-    def _hold_out(self, X: Any, y: np.ndarray, sample_weight: Any) -> Any:
-        """Return rows to train on, and rows to score: each X, y and weights."""
-        arrays = (X, y) if sample_weight is None else (X, y, sample_weight)
-        parts = train_test_split(
-            *arrays,
-            random_state=self._random_state,
-            test_size=self.validation_fraction,
-            stratify=y if is_classifier(self) and self.n_outputs_ == 1 else None,
-        )
-        train, held = parts[::2], parts[1::2]
-        if held[0].shape[0] < 2:
-            raise ValueError(
-                "The validation set is too small. Increase 'validation_fraction' or the size of your dataset."
-            )
-        if sample_weight is None:
-            train, held = [*train, None], [*held, None]
-        return train, (dense(held[0], self._trainer.dtype), self._labels(held[1]), held[2])
-
     def _batch_rows(self, rows: int) -> int:
         if self.batch_size == "auto":
             return min(200, rows)
         if self.batch_size > rows:
             warnings.warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
-                stacklevel=6,
+                stacklevel=7,
             )
         return min(self.batch_size, rows)
-
-    def _record(self, rows: int) -> None:
-        self.n_iter_ += 1
-        self.t_ += rows
-        self.loss_curve_.append(self.loss_)
-        if self.verbose:
-            print(f"Iteration {self.n_iter_}, loss = {self.loss_:.8f}")
-
-    def _look(self, held: Any) -> None:
-        """See whether the epoch was an improvement: of the loss, or of the score of the rows held out."""
-        if held is None:
-            best = self.best_loss_
-            improved = not self.loss_ > best - self.tol
-            self.best_loss_ = min(best, self.loss_)
-        else:
-            score, best = self._score_held(*held), self.best_validation_score_
-            self.validation_scores_.append(score)
-            if self.verbose:
-                print(f"Validation score: {score:f}")
-            improved = not score < best + self.tol
-            if score > best:
-                self.best_validation_score_ = score
-                self._best = self._trainer.weights()
-        self._no_improvement_count = 0 if improved else self._no_improvement_count + 1
-
-    def _score_held(self, x: np.ndarray, y: np.ndarray, sample_weight: Any) -> float:
-        if self._trainer.diverged:
-            return float("nan")
-        return self._scorer(y, self._decided(self._trainer.predict(x)), sample_weight=sample_weight)
-
-    def _ends(self) -> bool:
-        """After too many epochs without an improvement: whether training ends; else it goes on slower."""
-        what = "Validation score" if self.early_stopping else "Training loss"
-        told = (
-            f"{what} did not improve more than tol={self.tol:f} for {self.n_iter_no_change:d} consecutive "
-            "epochs."
-        )
-        ends = True
-        if self.solver != "sgd" or self.learning_rate != "adaptive":
-            told += " Stopping."
-        elif self._trainer.rate <= 1e-6:
-            told += " Learning rate too small. Stopping."
-        else:
-            ends = False
-            self._trainer.rate /= 5.0
-            self._no_improvement_count = 0
-            told += f" Setting learning rate to {self._trainer.rate:f}"
-        if self.verbose:
-            print(told)
-        return ends
 
     # Predicting ---------------------------------------------------------------------------------------------
 

@@ -182,8 +182,12 @@ class Trainer:
         batch_size: int,
         seed: int | None,
         epochs: int,
-    ) -> None:
-        """Begin training on rows; without a seed, in their order. `prepare` comes before, `close` after."""
+        stopping: dict[str, Any] | None,
+    ) -> Training:
+        """Begin training on rows; without a seed, in their order. `prepare` comes before, `close` after.
+
+        ``stopping`` is the rule by which native calls return, as `Training` takes it.
+        """
         self.diverged = False
         self._training = Training(
             self._net,
@@ -194,17 +198,9 @@ class Trainer:
             seed=seed or 0,
             epochs=epochs,
             sample_weight=sample_weight,
+            stopping=stopping,
         )
-
-    def epoch(self) -> float:
-        """Train for an epoch, and return its loss; NaN from the one on in which it is no longer finite."""
-        if not self.diverged:
-            try:
-                self._training.run(1, math.inf)
-                return float(self._training.logs[-1, 0])
-            except FloatingPointError:
-                self.diverged = True
-        return math.nan
+        return self._training
 
     def close(self) -> None:
         """End the training."""

@@ -363,6 +363,13 @@ cdef int step_team(Run *run, real *parameters, int threads) except -1:
     return bad
 
 
+cdef void run_alone(Run *run, real *parameters) noexcept nogil:
+    """The same on the calling thread alone. Where ``run.barrier``'s flag is set then, a signal's handler has raised."""
+    if run.tiny != TINY_NOT:
+        describe(&run.tiny_network, run)
+    run_thread(run, parameters, 0, 1)
+
+
 cdef int run_team(Run *run, real *parameters, int threads) except -1:
     """One native call: steps until the schedule says return, on so many threads."""
     if run.tiny != TINY_NOT:  # a team may be granted one thread only

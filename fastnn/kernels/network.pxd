@@ -1,4 +1,4 @@
-from fastnn.kernels.forward cimport Forward
+from fastnn.kernels.forward cimport Forward, Space
 from fastnn.kernels.optimizers cimport Optimizer
 from fastnn.kernels.plan cimport Objective, Plan
 from fastnn.kernels.memory cimport Arena
@@ -53,6 +53,8 @@ cdef class Network:
     cdef State copy_state(self, State source, State spare=*)
     cdef int publish(self, State state) except -1
     cdef Workspace workspace(self, Py_ssize_t rows, int threads, Py_ssize_t value_rows, Py_ssize_t blocks, bint train)
+    cdef int require_rows(self, x, out) except -1
+    cdef Space take_space(self, int threads)
     cdef Workspace take_workspace(self, Py_ssize_t rows, int threads)
     cdef list canonical(self, State state, Py_ssize_t slot)
     cpdef list trained(self)

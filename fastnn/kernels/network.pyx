@@ -404,6 +404,26 @@ cdef class Network:
             pass
         return self.workspace(rows, threads, rows, 0, False)
 
+    cdef int require_rows(self, x, out) except -1:
+        # that predictions can read x and write out
+        require_matrix(self.itemsize, x, "x", len(x), self.plan.inputs)
+        require_matrix(self.itemsize, out, "out", len(x), self.plan.outputs)
+        if not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out):
+            raise ValueError("out must be writeable")
+        return 0
+
+    cdef Space take_space(self, int threads):
+        # memory of a prediction; give it back
+        cdef Space space = None
+        if self.spaces:
+            try:
+                space = self.spaces.pop()  # atomic: whoever gets it, has it alone
+            except IndexError:
+                pass
+        if space is None or space.parts < threads:
+            space = Space.of(self.forward, threads)
+        return space
+
     def predict(self, x, out=None, int num_threads=0):
         """Outputs of the network as last published, from any thread.
 
@@ -423,23 +443,13 @@ cdef class Network:
         cdef State state = self.state
         cdef Py_ssize_t rows = len(x)
         cdef int threads = threads_for(self.plan.operations / 3 * rows, (rows + 15) // 16, num_threads)
-        cdef Space space = None
+        cdef Space space
         cdef void *from_x
         cdef void *to
-        require_matrix(self.itemsize, x, "x", rows, self.plan.inputs)
         if out is None:
             out = new_matrix(self.itemsize, rows, self.plan.outputs)
-        else:
-            require_matrix(self.itemsize, out, "out", rows, self.plan.outputs)
-            if not cnp.PyArray_ISWRITEABLE(<cnp.ndarray>out):
-                raise ValueError("out must be writeable")
-        if self.spaces:
-            try:
-                space = self.spaces.pop()  # atomic: whoever gets it, has it alone
-            except IndexError:
-                pass
-        if space is None or space.parts < threads:
-            space = Space.of(self.forward, threads)
+        self.require_rows(x, out)
+        space = self.take_space(threads)
         from_x = cnp.PyArray_DATA(<cnp.ndarray>x)
         to = cnp.PyArray_DATA(<cnp.ndarray>out)
         with nogil:

@@ -16,6 +16,7 @@ cdef enum Status:
     STATUS_DIVERGED       # the loss of an epoch is not finite
     STATUS_STOPPED        # early stopping
     STATUS_REACHED        # a value that was waited for
+    STATUS_PAUSED         # the rule of tolerance: whoever called decides how to go on
 
 # How one thread trains a tiny network (tiny.pyx).
 cdef enum TinyKind:
@@ -34,9 +35,10 @@ cdef struct Step:
     double h[FNN_HYPER_MAX]
     Move move
 
-# Early stopping as in Keras 3 (keras.callbacks.EarlyStopping).
+# Early stopping as in Keras 3 (keras.callbacks.EarlyStopping), or `by_tolerance`, as scikit-learn's networks do.
 cdef struct Stopping:
     bint active
+    bint by_tolerance
     int column
     bint larger_is_better
     double min_delta

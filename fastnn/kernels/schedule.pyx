@@ -22,6 +22,7 @@ from fastnn.kernels.schedule cimport (
     ACTION_TRAIN,
     STATUS_BAD_DATA,
     STATUS_DIVERGED,
+    STATUS_PAUSED,
     STATUS_REACHED,
     STATUS_RUNNING,
     STATUS_STOPPED,
@@ -45,7 +46,9 @@ cdef int set_stopping(Run *run, stopping) except -1:
     s.baseline = stopping["baseline"] if s.has_baseline else 0.0
     s.start_from_epoch = stopping.get("start_from_epoch", 0)
     s.restore = stopping.get("restore_best_weights", False)
-    s.best = -INFINITY if s.larger_is_better else INFINITY
+    s.best = stopping.get("best", -INFINITY if s.larger_is_better else INFINITY)
+    s.by_tolerance = stopping.get("rule") == "tolerance"
+    s.wait = stopping.get("wait", 0)
     return 0
 
 
@@ -106,6 +109,21 @@ cdef bint should_stop(Run *run, Py_ssize_t epoch, double value) noexcept nogil:
     return s.wait >= s.patience and epoch > 0
 
 
+cdef bint past_tolerance(Run *run, Py_ssize_t epoch, double value) noexcept nogil:
+    # An epoch within the tolerance of the best one, or worse, counts; any improvement is the best from then on.
+    cdef Stopping *s = &run.stopping
+    if (value < s.best + s.min_delta) if s.larger_is_better else (value > s.best - s.min_delta):
+        s.wait += 1
+    else:
+        s.wait = 0
+    if (value > s.best) if s.larger_is_better else (value < s.best):
+        s.best = value
+        s.best_epoch = epoch
+        if s.restore:
+            remember_best(run)
+    return s.wait > s.patience
+
+
 cdef inline bint reached(const Stopping *s, double value) noexcept nogil:
     return value >= s.threshold if s.waits_for_more else value <= s.threshold
 
@@ -126,6 +144,9 @@ cdef void end_epoch(Run *run) noexcept nogil:
     run.epoch += 1
     if not isfinite(log[0]):
         run.status = STATUS_DIVERGED
+    elif run.stopping.by_tolerance:
+        if past_tolerance(run, run.first_epoch + run.epoch - 1, log[run.stopping.column]):
+            run.status = STATUS_PAUSED
     elif run.stopping.active and should_stop(run, run.first_epoch + run.epoch - 1, log[run.stopping.column]):
         run.status = STATUS_STOPPED
     elif run.stopping.waits and reached(&run.stopping, log[run.stopping.waits_column]):

@@ -18,6 +18,7 @@ cdef int explicit_threads = 0     # 0: automatic
 cdef int allowed_cores = 1        # by affinity and the control group's quota
 cdef int environment_threads = 0  # OMP_NUM_THREADS, 0 if it says nothing
 cdef bint forked = False
+cdef int callers = 0              # training calls under way, under the interpreter's lock
 
 
 def openmp():
@@ -93,6 +94,23 @@ cdef int threads_for(double operations, Py_ssize_t shares, int requested) noexce
     if n > shares:
         n = <int>shares
     return n if n > 1 else 1
+
+cdef void begin_call() noexcept:
+    """A training call begins; `end_call` follows."""
+    global callers
+    callers += 1
+
+
+cdef void end_call() noexcept:
+    global callers
+    callers -= 1
+
+
+cdef int fair_share() noexcept nogil:
+    """Threads that one of the training calls under way may use where their number is ours to choose."""
+    cdef int share = automatic_limit() // callers if callers > 1 else automatic_limit()
+    return share if share > 1 else 1
+
 
 cdef int spins_for(int team) noexcept nogil:
     return 0 if team > allowed_cores else 5000

@@ -11,31 +11,30 @@ from libc.string cimport memcpy, memset
 from fastnn.kernels.csrc cimport FNN_FEW_ROWS, FNN_ORDERS, fnn_barrier_init, fnn_kernels
 from fastnn.kernels.epoch cimport prepare, run_team
 from fastnn.kernels.kept cimport results_so_far, step_outputs
-from fastnn.kernels.layout cimport Layout, lay_out
+from fastnn.kernels.layout cimport lay_out
 from fastnn.kernels.memory cimport Arena
 from fastnn.kernels.network cimport Network, State
 from fastnn.kernels.own cimport raise_calls
 from fastnn.kernels.own_calls cimport own_calls
-from fastnn.kernels.pace cimport Pace, choose, record, slice_seconds, start_pace
+from fastnn.kernels.pace cimport choose, record, slice_seconds, start_pace
 from fastnn.kernels.plan cimport Source
-from fastnn.kernels.rates cimport Rates
 from fastnn.kernels.runtime cimport clock
 from fastnn.kernels.scores cimport finish_all
 from fastnn.kernels.schedule cimport (
     STATUS_BAD_DATA,
     STATUS_DIVERGED,
+    STATUS_PAUSED,
     STATUS_REACHED,
     STATUS_RUNNING,
     STATUS_STOPPED,
     TINY_FUSED,
-    Run,
     end_epoch,
     set_reaching,
     set_stopping,
     starved,
     start_call,
 )
-from fastnn.kernels.threads cimport threads_are_set, threads_for
+from fastnn.kernels.threads cimport begin_call, end_call, fair_share, threads_are_set, threads_for
 
 cdef extern from "Python.h":
     int raise_signals "PyErr_CheckSignals"() except -1
@@ -72,7 +71,9 @@ cdef class Training:
         0 chooses by the cost.
     stopping : dict, optional
         Early stopping on a column of `logs`: ``column``, ``mode`` ("min" or "max"), ``min_delta``, ``patience``, ``baseline``,
-        ``start_from_epoch``, ``restore_best_weights``, with Keras's meaning.
+        ``start_from_epoch``, ``restore_best_weights``, with Keras's meaning. With ``rule="tolerance"``, scikit-learn's: an epoch counts
+        that is not better than the best by more than ``min_delta``, and after more than ``patience`` of them in a row `run` returns, with
+        `paused`; the next `run` goes on, counting anew. ``best`` and ``wait`` are then what to begin with.
     reaching : tuple (column, threshold, mode), optional
         Stop once this column of `logs` is at most the threshold (``mode="min"``) or at least (``"max"``).
     initial_epoch : int, default 0
@@ -95,28 +96,6 @@ cdef class Training:
     ValueError
         For shapes that do not fit the network.
     """
-    cdef object __weakref__
-    cdef Network network
-    cdef Layout layout
-    cdef State state
-    cdef Run run_state
-    cdef Pace pace
-    cdef long long version     # of the network's weights that this training last saw
-    cdef State spare           # published by this training before, and perhaps still read by somebody
-    cdef double published_at
-    cdef double publishing     # seconds that it took last
-    cdef object arrays
-    cdef Rates rates           # the schedule of learning rates that the run reads
-    cdef object own            # the calls of Python in a step
-    cdef Arena order
-    cdef Arena best_parameters
-    cdef int[::1] bad
-    cdef double[::1] processor
-    cdef double[:, ::1] log_array
-    cdef double[::1] state_array  # the epoch's, then the results of its training
-    cdef bint looked           # at the targets of a tiny network
-    cdef readonly bint finished
-    cdef readonly bint restored
 
     def __init__(self, Network network not None, x, y, *, Py_ssize_t batch_size, bint shuffle, seed, Py_ssize_t epochs,
                  sample_weight=None, validation=None, int num_threads=0, stopping=None, reaching=None,
@@ -303,10 +282,39 @@ cdef class Training:
         """
         cdef Run *run = &self.run_state
         cdef Py_ssize_t before = run.epoch
-        cdef Py_ssize_t wanted = min(run.epoch + max_epochs, run.epochs)
         cdef double deadline = clock() + seconds
         if self.finished:
             return 0
+        self.enter(max_epochs)
+        begin_call()
+        try:
+            while self.goes_on():
+                self.run_slice(deadline)
+                if clock() >= deadline:
+                    break
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            end_call()
+            self.network.running = False
+        self.leave(seconds == 0)
+        try:
+            raise_signals()
+        except BaseException:
+            self.break_off()
+            raise
+        return run.epoch - before
+
+    cdef int enter(self, Py_ssize_t max_epochs) except -1:
+        # what comes before the native calls of a `run`
+        cdef Run *run = &self.run_state
+        self.entered = run.epoch
+        self.wanted = run.epochs - run.epoch
+        self.wanted = run.epoch + min(self.wanted, max_epochs)
+        if run.status == STATUS_PAUSED:
+            run.status = STATUS_RUNNING
+            run.stopping.wait = 0
         run.optimizer = self.network.optimizer
         self.rates = self.network.rates
         run.iterations_wanted = INT64_MAX
@@ -316,37 +324,48 @@ cdef class Training:
             self.look_at_targets()
         start_call(run)
         self.network.running = True
-        try:
-            while run.status == STATUS_RUNNING and run.epoch < wanted and not starved(run):
-                self.run_slice(wanted, deadline)
-                if clock() >= deadline:
-                    break
-        except BaseException:
-            self.close()
-            raise
-        finally:
-            self.network.running = False
+        return 0
+
+    cdef bint goes_on(self) noexcept:
+        cdef Run *run = &self.run_state
+        return run.status == STATUS_RUNNING and run.epoch < self.wanted and not starved(run)
+
+    cdef int leave(self, bint at_once) except -1:
+        # what comes after them: the end, if it is one, and what is published
+        cdef Run *run = &self.run_state
         if run.status == STATUS_BAD_DATA or run.status == STATUS_DIVERGED:
             self.close()
             self.raise_status()
         if run.epoch >= run.epochs or run.status == STATUS_STOPPED or run.status == STATUS_REACHED:
             self.finished = True
-            if run.stopping.restore and run.stopping.saved:
-                memcpy(run.parameters, run.best_parameters, run.plan.parameters * run.plan.kernels.itemsize)
-                self.restored = True
-        if self.finished or run.stream or run.epoch > before or seconds == 0 or (
+            self.take_best()
+        if self.finished or run.stream or run.epoch > self.entered or at_once or (
                 clock() - self.published_at >= PUBLISHING_SHARE * self.publishing):
             self.publish()
         if self.finished:
             self.close()
-        try:
-            raise_signals()
-        except BaseException:
-            if not self.finished:
-                self.publish()
-                self.close()
-            raise
-        return run.epoch - before
+        return 0
+
+    cdef int break_off(self) except -1:
+        # a signal's handler has raised
+        if not self.finished:
+            self.publish()
+            self.close()
+        return 0
+
+    cdef int take_best(self) except -1:
+        cdef Run *run = &self.run_state
+        if run.stopping.restore and run.stopping.saved:
+            memcpy(run.parameters, run.best_parameters, run.plan.parameters * run.plan.kernels.itemsize)
+            self.restored = True
+        return 0
+
+    def finish(self):
+        """End this training before its last epoch, as early stopping does: with the best weights, where it is to restore them."""
+        self.finished = True
+        self.take_best()
+        self.publish()
+        self.close()
 
     cdef int look_at_targets(self) except -1:
         # the fused step of tiny networks does not
@@ -367,18 +386,26 @@ cdef class Training:
         self.refresh()
         return 0
 
-    cdef int run_slice(self, Py_ssize_t wanted, double deadline) except -1:
-        # one native call; where the number of threads is ours to choose, also one measurement
+    cdef int begin_slice(self) except -1:
+        # room for the history, and the rates of a table
         cdef Run *run = &self.run_state
         self.log_room()
-        run.epochs_wanted = min(wanted, self.log_array.shape[0])
+        run.epochs_wanted = min(self.wanted, self.log_array.shape[0])
         if self.rates is not None and self.rates.function is not None:
             run.iterations_wanted = self.rates.fill(run.iterations)
             run.optimizer.schedule = self.rates.schedule
+        return 0
+
+    cdef int run_slice(self, double deadline) except -1:
+        # one native call; where the number of threads is ours to choose, also one measurement
+        cdef Run *run = &self.run_state
+        self.begin_slice()
         cdef double begun = clock(), work = run.work_done
-        cdef int threads = choose(&self.pace, begun), thread
-        cdef bint squeezed = False
+        cdef int threads = choose(&self.pace, begun), thread, fair = fair_share()
+        cdef bint squeezed = False, shares = threads > fair and not self.pace.fixed
         cdef double now
+        if shares:  # other calls are under way
+            threads = fair
         run.deadline = min(deadline, begun + slice_seconds(&self.pace, threads))
         if self.network.dtype == "float32":
             run_team[float](run, <float *>run.parameters, threads)
@@ -387,7 +414,8 @@ cdef class Training:
         now = clock()
         for thread in range(run.team):
             squeezed |= self.processor[thread] < ON_A_CORE * (now - begun)
-        record(&self.pace, threads, run.work_done - work, now - begun, squeezed, now)
+        if not shares:
+            record(&self.pace, threads, run.work_done - work, now - begun, squeezed, now)
         return 0
 
     def raise_status(self):
@@ -490,6 +518,21 @@ cdef class Training:
     def stopped(self):
         """Whether early stopping ended the training."""
         return self.run_state.status == STATUS_STOPPED
+
+    @property
+    def wait(self):
+        """Epochs since the last improvement, as early stopping counts them."""
+        return self.run_state.stopping.wait
+
+    @property
+    def paused(self):
+        """Whether the rule of tolerance ended the last `run`."""
+        return self.run_state.status == STATUS_PAUSED
+
+    @property
+    def calls_python(self):
+        """Whether steps call Python: somebody's own loss, regularizer or constraint."""
+        return len(self.own) > 0
 
     @property
     def reached(self):

@@ -1,0 +1,248 @@
+"""Many networks in one native call: whoever is free takes the next one, and works on it alone.
+
+Small networks gain nothing from sharing a step between threads, and everything from a core of their own: there is no barrier, and
+weights stay in one core's cache until a training's slice is over. Each network's bits are those that it would get alone.
+"""
+cimport numpy as cnp
+from cython.parallel cimport parallel
+
+from libc.stdlib cimport free, malloc
+
+from fastnn.kernels.csrc cimport fnn_barrier, fnn_barrier_init, fnn_flag_get, fnn_flag_set, fnn_jobs_take
+from fastnn.kernels.epoch cimport run_alone
+from fastnn.kernels.forward cimport Space, forward_rows
+from fastnn.kernels.network cimport Network, State
+from fastnn.kernels.own cimport raise_calls
+from fastnn.kernels.runtime cimport clock
+from fastnn.kernels.schedule cimport Run
+from fastnn.kernels.threads cimport begin_call, end_call, fair_share, threads_are_set, threads_for
+from fastnn.kernels.training cimport Training
+
+cnp.import_array()
+
+cdef extern from "Python.h":
+    ctypedef struct PyObject
+    int raise_signals "PyErr_CheckSignals"() except -1
+    int is_raised "PyErr_Occurred() != NULL"() noexcept
+
+cdef double MUCH = 1e18    # operations: as many threads as there may be
+
+cdef struct Job:
+    Run *run
+    bint taken
+
+
+cdef int team_for(Py_ssize_t jobs, int num_threads) noexcept:
+    cdef int threads = threads_for(MUCH, jobs, num_threads)
+    if num_threads <= 0 and not threads_are_set():
+        threads = min(threads, fair_share())
+    return <int>min(<Py_ssize_t>threads, jobs)
+
+
+def team(Py_ssize_t jobs, int num_threads=0):
+    """Threads that so many networks get.
+
+    Parameters
+    ----------
+    jobs : int
+    num_threads : int, default 0
+        0: as many as this process may use and other calls leave.
+    """
+    return team_for(jobs, num_threads)
+
+
+cdef void take_jobs(Job *job, Py_ssize_t jobs, fnn_barrier *queue, double deadline) noexcept nogil:
+    # one thread's: it begins with one at least, so that each call gets somewhere
+    cdef Py_ssize_t i
+    cdef Run *run
+    while True:
+        i = <Py_ssize_t>fnn_jobs_take(queue)
+        if i >= jobs:
+            return
+        run = job[i].run
+        job[i].taken = True
+        if run.plan.kernels.itemsize == 4:
+            run_alone[float](run, <float *>run.parameters)
+        else:
+            run_alone[double](run, <double *>run.parameters)
+        if clock() >= deadline:
+            return
+
+
+cdef int work_jobs(Job *job, Py_ssize_t jobs, int threads, double deadline) except -1:
+    cdef fnn_barrier queue
+    cdef Py_ssize_t i
+    fnn_barrier_init(&queue)
+    if threads == 1:
+        with nogil:
+            take_jobs(job, jobs, &queue, deadline)
+    else:
+        with nogil, parallel(num_threads=threads):
+            take_jobs(job, jobs, &queue, deadline)
+    return -1 if is_raised() else 0
+
+
+def run_many(list trainings not None, double seconds, int num_threads=0, Py_ssize_t epochs=0):
+    """Train on, all of them without the GIL; each publishes as its own `run` would.
+
+    Parameters
+    ----------
+    trainings : list of Training
+        Not finished, of different networks, and with no Python in their steps (`Training.calls_python`). The first ones come first.
+    seconds : float
+        Return after about so many seconds; those that nobody has come to until then are as they were.
+    num_threads : int, default 0
+        As `team` takes it.
+    epochs : int, default 0
+        How many each trains on for at most; 0 is all.
+
+    Returns
+    -------
+    list of (int, Exception or None)
+        Which of them were trained, and what their `run` would have raised.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Or whatever a signal handler raises; all trainings are at an end then, and what they reached is published.
+    """
+    cdef Py_ssize_t n = len(trainings), i
+    cdef double deadline = clock() + seconds
+    cdef Training t
+    cdef Job *job
+    cdef int threads
+    for t in trainings:
+        if t.finished or len(t.own) > 0:
+            raise ValueError("trainings that run together must not be finished, nor call Python in their steps")
+    job = <Job *>malloc(max(n, <Py_ssize_t>1) * sizeof(Job))
+    if job == NULL:
+        raise MemoryError
+    raised = None
+    found = []
+    begin_call()
+    try:
+        threads = team_for(n, num_threads)
+        for i in range(n):
+            t = <Training>trainings[i]
+            t.enter(epochs if epochs > 0 else t.run_state.epochs)
+            t.begin_slice()
+            t.run_state.deadline = deadline
+            job[i].run = &t.run_state
+            job[i].taken = False
+        if n > 0:
+            work_jobs(job, n, threads, deadline)
+    except BaseException as error:
+        raised = error
+    finally:
+        end_call()
+        for t in trainings:
+            t.network.running = False
+    try:
+        for i in range(n):
+            t = <Training>trainings[i]
+            if fnn_flag_get(&t.run_state.barrier):  # in the middle of a step: what was published before stays
+                fnn_flag_set(&t.run_state.barrier, 0)
+                t.close()
+            elif job[i].taken:
+                found.append((i, left(t)))
+    finally:
+        free(job)
+    if raised is None:
+        try:
+            raise_signals()
+        except BaseException as error:
+            raised = error
+    if raised is not None:
+        for t in trainings:
+            if not t.finished:
+                t.break_off()
+        raise raised
+    return found
+
+
+cdef object left(Training t):
+    # the end of a training's call: what it raises
+    try:
+        t.leave(False)
+    except Exception as error:
+        return error
+    return None
+
+
+# `forward_rows`, given borrowed references, which a function without the interpreter's lock cannot make.
+ctypedef void (*rows_single)(PyObject *, PyObject *, const float *, const float *, float *, Py_ssize_t, int) noexcept nogil
+ctypedef void (*rows_double)(PyObject *, PyObject *, const double *, const double *, double *, Py_ssize_t, int) noexcept nogil
+
+cdef struct Asked:
+    const void *weights
+    const void *x
+    void *out
+    Py_ssize_t rows
+    bint single
+    PyObject *forward
+    PyObject *space
+
+
+cdef void take_rows(Asked *asked, Py_ssize_t jobs, fnn_barrier *queue) noexcept nogil:
+    cdef rows_single single = <rows_single><void *>forward_rows[float]
+    cdef rows_double twice = <rows_double><void *>forward_rows[double]
+    cdef Py_ssize_t i
+    cdef Asked *a
+    while True:
+        i = <Py_ssize_t>fnn_jobs_take(queue)
+        if i >= jobs:
+            return
+        a = &asked[i]
+        if a.single:
+            single(a.forward, a.space, <const float *>a.weights, <const float *>a.x, <float *>a.out, a.rows, 1)
+        else:
+            twice(a.forward, a.space, <const double *>a.weights, <const double *>a.x, <double *>a.out, a.rows, 1)
+
+
+def predict_many(list networks not None, list xs not None, list outs not None, int num_threads=0):
+    """Outputs of many networks, each as its own `predict` gives them.
+
+    Parameters
+    ----------
+    networks : list of Network
+    xs, outs : list of ndarray, shapes (rows, inputs) and (rows, outputs)
+        One for each network, as `Network.predict` takes them.
+    num_threads : int, default 0
+        As `team` takes it.
+    """
+    cdef Py_ssize_t n = len(networks), i
+    cdef Network net
+    cdef Asked *asked
+    cdef fnn_barrier queue
+    cdef int threads = team_for(n, num_threads)
+    cdef Space space
+    if n != len(xs) or n != len(outs):
+        raise ValueError(f"{n} networks, {len(xs)} arrays of rows, {len(outs)} of outputs: expected the same number")
+    states, spaces = [], []
+    asked = <Asked *>malloc(max(n, <Py_ssize_t>1) * sizeof(Asked))
+    if asked == NULL:
+        raise MemoryError
+    try:
+        for i in range(n):
+            net = networks[i]
+            net.require_rows(xs[i], outs[i])
+            states.append(net.state)
+            spaces.append(net.take_space(1))
+            asked[i].weights = (<State>states[i]).arena.base
+            asked[i].x = cnp.PyArray_DATA(<cnp.ndarray>xs[i])
+            asked[i].out = cnp.PyArray_DATA(<cnp.ndarray>outs[i])
+            asked[i].rows = len(xs[i])
+            asked[i].single = net.itemsize == 4
+            asked[i].forward = <PyObject *>net.forward
+            asked[i].space = <PyObject *>spaces[i]
+        fnn_barrier_init(&queue)
+        if n > 0:
+            with nogil, parallel(num_threads=threads):
+                take_rows(asked, n, &queue)
+    finally:
+        free(asked)
+    for i in range(n):
+        space = spaces[i]
+        raise_calls(space.calls)
+        net = networks[i]
+        net.spaces.append(space)

@@ -1,0 +1,493 @@
+"""``fit_many`` and ``predict_many``: many models in native calls that spread them over all cores."""
+
+import copy
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from fastnn import class_weights, data, progress
+from fastnn.callbacks import Monitor, check_callbacks
+from fastnn.kernels import many
+from fastnn.models import Sequential
+from fastnn.training_loop import SLICE, Fit, settings
+
+__all__ = ["fit_many", "predict_many"]
+
+
+def fit_many(
+    models: Sequence[Sequential],
+    x: Any,
+    y: Any,
+    *,
+    rows: Any = None,
+    batch_size: Any = None,
+    epochs: Any = 1,
+    verbose: Any = "auto",
+    callbacks: Any = None,
+    validation_split: float = 0.0,
+    validation_data: Any = None,
+    validation_rows: Any = None,
+    shuffle: bool = True,
+    class_weight: Any = None,
+    sample_weight: Any = None,
+    num_threads: int | None = None,
+    on_error: str = "raise",
+) -> list[Any]:
+    """Train many compiled models at once, each on one core: what small models are fastest with.
+
+    The models may differ in everything. Each ends with the weights, to the bit, that its own `fit` with these
+    arguments would give it.
+
+    Parameters
+    ----------
+    models : list of Sequential
+        Compiled, each with an optimizer of its own.
+    x, y : array-like, or list of arrays
+        As for `Sequential.fit`, shared by all models; or a list with as many arrays as there are models. The
+        items of a list ``x`` are then arrays or frames of two dimensions, those of a list ``y`` arrays.
+    rows : list of array of int, optional
+        For each model the rows of ``x``, ``y`` and ``sample_weight`` to train on, such as folds, or samples
+        with repetitions. None as an item takes all.
+    batch_size, epochs : int, or list of int
+        As for `fit`; a list has one for each model.
+    verbose : {"auto", 0, 1, 2}
+        1 draws the share that is done, on a terminal; 2 prints a line at the end.
+    callbacks : list of Callback, or list of lists, or function, optional
+        A list of callbacks is copied for each model. A list of lists has one for each model; a function is
+        called with a model's number and returns its list. With `EarlyStopping`, `StopAtLoss` and callbacks
+        that only look at the beginning or the end of a training, models are trained together; those with
+        other callbacks, or with losses, metrics or the like of one's own, one after the other.
+    validation_split : float
+        As for `fit`.
+    validation_data : tuple, or list of tuples, optional
+        ``(x, y)`` or ``(x, y, sample_weight)`` for all models, or a list with one for each.
+    validation_rows : list of array of int, optional
+        For each model the rows of ``x``, ``y`` and ``sample_weight`` to validate on.
+    shuffle : bool
+    class_weight : dict or "balanced", optional
+        As for `fit`.
+    sample_weight : array-like, or list of arrays, optional
+        Shared by all models; or a list with one array for each model.
+    num_threads : int, optional
+        By default as many as this process may use.
+    on_error : {"raise", "return"}
+        What becomes of the error of a model whose training fails, once all others have been trained.
+
+    Returns
+    -------
+    list of History
+        One for each model; with ``on_error="return"`` the error itself where training failed.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For wrong arguments; no model has been trained.
+    FloatingPointError, ...
+        With ``on_error="raise"`` the first error of those whose training failed; its message begins with the
+        number and the name of the model. The other models have been trained to their end.
+    KeyboardInterrupt
+        All models keep what they had learned up to then.
+    """
+    models = list(models)
+    _require_models(models, "fit_many")
+    if on_error not in ("raise", "return"):
+        raise ValueError(f"on_error={on_error!r}: must be 'raise' or 'return'.")
+    threads = _threads(num_threads)
+    level = progress.level(verbose)
+    parts = _Parts(models, x, y, sample_weight, rows, validation_data, validation_rows)
+    counts = [_each(batch_size, models, "batch_size"), _each(epochs, models, "epochs")]
+    watching = _callbacks(callbacks, models)
+    weights = class_weights.check(class_weight)
+    with ExitStack() as alone:
+        fits: list[Any] = []
+        for i, model in enumerate(models):
+            calls = check_callbacks(watching[i])
+            model._native("fit_many", parts.y(i))
+            chosen = settings(counts[0][i], counts[1][i], 0, shuffle, 0, None, None, None, 1)
+            for call in calls:
+                if isinstance(call, Monitor):
+                    call.direction(model)
+            alone.enter_context(model._alone("fit_many"))
+            try:
+                part = parts.training(i, model.dtype)
+                held = parts.validation(i, model.dtype)
+                fits.append(model._fit(*part, weights, validation_split, held, chosen, calls))
+            except (ValueError, TypeError) as error:
+                raise _named(error, i, model) from error
+        errors = _Together(fits, threads, level).run()
+    found: list[Any] = [fit.history for fit in fits]
+    for i, error in errors.items():
+        found[i] = error
+    if errors and on_error == "raise":
+        i = min(errors)
+        raise _named(errors[i], i, models[i]) from errors[i]
+    return found
+
+
+def predict_many(models: Sequence[Sequential], x: Any, *, num_threads: int | None = None) -> list[np.ndarray]:
+    """Return the outputs of many models, the same bits as each model's own `predict`.
+
+    Parameters
+    ----------
+    models : list of Sequential
+        Which need not be compiled.
+    x : array-like, or list of arrays
+        Rows for all models; or a list with as many arrays or frames as there are models.
+    num_threads : int, optional
+        By default as many as this process may use.
+
+    Returns
+    -------
+    list of ndarray, (rows, units)
+    """
+    models = list(models)
+    _require_models(models, "predict_many")
+    threads = _threads(num_threads)
+    shared: dict[Any, np.ndarray] = {}
+    given = _one_each(x, models, "x", 2) or [x] * len(models)
+    nets, arrays, outs = [], [], []
+    for i, model in enumerate(models):
+        key = (id(given[i]), model.dtype)
+        if key not in shared:
+            shared[key] = _converted(given[i], model.dtype)
+        try:
+            rows = model._features(shared[key], "x")
+        except (ValueError, TypeError) as error:
+            raise _named(error, i, model) from error
+        net = model._ready(rows.shape[1]).net
+        nets.append(net)
+        arrays.append(rows)
+        outs.append(np.empty((len(rows), net.outputs), rows.dtype))
+    if many.team(len(nets), threads) < 2 or len(nets) == 1:
+        for net, rows, out in zip(nets, arrays, outs, strict=True):
+            net.predict(rows, out, threads)
+    else:
+        many.predict_many(nets, arrays, outs, threads)
+    return outs
+
+
+class _Together:
+    """Fits that are trained together, and the others after them.
+
+    Parameters
+    ----------
+    fits : list of Fit
+        Prepared, each for whoever holds its model.
+    threads : int
+        0: as many as there are.
+    level : int
+        Of progress.
+    """
+
+    def __init__(self, fits: list[Fit], threads: int, level: int):
+        self.fits = fits
+        self.threads = threads
+        self.bar = _Bar(len(fits), sum(fit.settings.last for fit in fits), level)
+        self.errors: dict[int, Exception] = {}
+
+    def run(self) -> dict[int, Exception]:
+        """Train all; return the errors of those that failed, by number."""
+        begun, together, apart = [], [], []
+        try:
+            for i, fit in enumerate(self.fits):
+                try:
+                    fit.begin()
+                except Exception as error:
+                    self.errors[i] = error
+                    continue
+                begun.append(i)
+                native = fit.has_epochs and not fit.by_epoch and not fit.training.calls_python
+                (together if native else apart).append(i)
+            self._native(together)
+            for i in apart:
+                self._alone(self.fits[i])
+                begun.remove(i)
+                self.bar.show(self._epochs(), len(self.fits) - len(begun))
+        finally:
+            for i in begun:  # what was interrupted, too
+                if self.fits[i].has_epochs:
+                    self._guarded(i, self.fits[i].end)
+        for i in together:
+            if i not in self.errors:
+                fit = self.fits[i]
+                self._guarded(i, lambda fit=fit: fit.conclude(fit.last_logs()))
+        self.bar.close(self._epochs(), len(self.errors))
+        return self.errors
+
+    def _native(self, numbers: list[int]) -> None:
+        active = list(numbers)
+        while active:
+            if len(active) == 1:  # which may have all cores
+                fit = self.fits[active[0]]
+                self._guarded(active[0], lambda fit=fit: fit._call(fit.settings.last, SLICE))
+                touched = list(active)
+            else:
+                trainings = [self.fits[i].training for i in active]
+                found = many.run_many(trainings, SLICE, self.threads)
+                touched = [active[at] for at, _ in found]
+                for at, error in found:
+                    fit = self.fits[active[at]]
+                    if error is not None:
+                        self._guarded(active[at], lambda fit=fit, error=error: fit.explain(error))
+                    fit.engine.published()
+            over = {
+                i
+                for i in touched
+                if i in self.errors or self.fits[i].training.finished or self.fits[i].model.stop_training
+            }
+            active = [i for i in active if i not in over]
+            self.bar.show(self._epochs(), len(self.fits) - len(active))
+
+    def _alone(self, fit: Fit) -> None:
+        i = self.fits.index(fit)
+
+        def rest() -> None:
+            logs: dict[str, Any] = {}
+            if fit.has_epochs:
+                try:
+                    logs = fit._epochs() if fit.by_epoch else fit._many_epochs()
+                finally:
+                    fit.end()
+            fit.conclude(logs)
+
+        self._guarded(i, rest)
+
+    def _guarded(self, i: int, act: Callable[[], Any]) -> None:
+        """Do something for a fit; what it raises is the fit's error."""
+        try:
+            act()
+        except Exception as error:
+            self.errors.setdefault(i, error)
+
+    def _epochs(self) -> int:
+        return sum(fit.training.epoch for fit in self.fits if fit.has_epochs and hasattr(fit, "training"))
+
+
+class _Bar:
+    """How much of many trainings is done."""
+
+    def __init__(self, models: int, epochs: int, level: int):
+        self.models, self.epochs, self.level = models, epochs, level
+        self.began = time.perf_counter()
+        self.drawn = 0.0
+        self.open = False
+
+    def show(self, epochs: int, done: int) -> None:
+        """Draw the line over itself."""
+        now = time.perf_counter()
+        if self.level != 1 or not progress.is_interactive() or now - self.drawn < SLICE:
+            return
+        self.drawn, self.open = now, True
+        share = epochs / max(1, self.epochs)
+        text = (
+            f"{done}/{self.models} models, {share:.0%} of the epochs, {progress.remaining(now - self.began)}"
+        )
+        progress.write(f"\r{text:<{progress.terminal_width() - 1}}"[: progress.terminal_width()])
+
+    def close(self, epochs: int, failed: int) -> None:
+        """Print what was done."""
+        if self.open:
+            progress.write("\r")
+        if self.level:
+            seconds = time.perf_counter() - self.began
+            text = f"{self.models} models - {epochs} epochs - {seconds:.1f}s"
+            text += f" - {failed} failed" if failed else ""
+            width = progress.terminal_width() - 1 if self.open else 0
+            progress.write(f"{text:<{width}}\n")
+
+
+class _Parts:
+    """The data of each model; what several of them use is converted once."""
+
+    def __init__(
+        self,
+        models: list[Any],
+        x: Any,
+        y: Any,
+        sample_weight: Any,
+        rows: Any,
+        validation_data: Any,
+        validation_rows: Any,
+    ):
+        self._xs = _one_each(x, models, "x", 2)
+        self._ys = _one_each(y, models, "y", 1)
+        self._weights = _one_each(sample_weight, models, "sample_weight", 1)
+        if self._xs and not self._ys:
+            raise ValueError(
+                f"x is a list of one array for each of {len(models)} models, so y must be one too, got "
+                f"{type(y).__name__}."
+            )
+        self._shared = x, y, sample_weight
+        self._rows = _indices(rows, models, "rows")
+        self._held_rows = _indices(validation_rows, models, "validation_rows")
+        if validation_data is not None and self._held_rows is not None:
+            raise ValueError("Give one of validation_data and validation_rows, not both.")
+        each = isinstance(validation_data, list) and all(isinstance(part, tuple) for part in validation_data)
+        if each and len(validation_data) != len(models):
+            raise ValueError(
+                f"validation_data is a list of {len(validation_data)} tuples for {len(models)} models."
+            )
+        self._held = validation_data if each else [validation_data] * len(models)
+        self._converted: dict[Any, Any] = {}
+
+    def y(self, i: int) -> Any:
+        """Return the targets of a model as they were given."""
+        return self._ys[i] if self._ys else self._shared[1]
+
+    def training(self, i: int, dtype: str) -> tuple[Any, Any, Any]:
+        """Return x, y and sample_weight of a model."""
+        return self._taken(i, dtype, self._rows, "rows")
+
+    def validation(self, i: int, dtype: str) -> Any:
+        """Return what a model's ``validation_data`` is."""
+        if self._held_rows is not None:
+            x, y, weight = self._taken(i, dtype, self._held_rows, "validation_rows")
+            return (x, y) if weight is None else (x, y, weight)
+        held = self._held[i]
+        if not isinstance(held, tuple):
+            return held
+        return tuple(self._get(array, dtype, None, "") for array in held)
+
+    def _taken(self, i: int, dtype: str, rows: Any, name: str) -> tuple[Any, Any, Any]:
+        x, y, weight = self._shared
+        given = (
+            self._xs[i] if self._xs else x,
+            self.y(i),
+            self._weights[i] if self._weights else weight,
+        )
+        index = None if rows is None else rows[i]
+        return tuple(self._get(array, dtype, index, f"{name}[{i}]") for array in given)  # type: ignore[return-value]
+
+    def _get(self, given: Any, dtype: str, index: Any, name: str) -> Any:
+        if given is None:
+            return None
+        key = id(given), dtype, id(index) if index is not None else None
+        if key not in self._converted:
+            if index is None:
+                found = _converted(given, dtype)
+            else:
+                whole = self._get(given, dtype, None, "")
+                found = _selected(whole, index, name)
+            self._converted[key] = found, given, index  # whose identities must stay theirs
+        return self._converted[key][0]
+
+
+def _selected(array: Any, index: np.ndarray, name: str) -> Any:
+    count = len(array)
+    if len(index) and not (-count <= index.min() and index.max() < count):
+        raise ValueError(
+            f"{name} has numbers from {index.min()} to {index.max()}, but there are {count} rows."
+        )
+    return array.iloc[index] if hasattr(array, "iloc") else np.asarray(array)[index]
+
+
+def _converted(given: Any, dtype: str) -> Any:
+    """Return numbers as an array of ``dtype``; frames, which have names of columns, as they are."""
+    if hasattr(given, "columns") or hasattr(given, "iloc"):
+        return given
+    a = data.array(given, "x")
+    return data.contiguous(a, np.dtype(dtype)) if a.dtype.kind == "f" and a.ndim == 2 else a
+
+
+def _one_each(given: Any, models: list[Any], name: str, ndim: int) -> list[Any] | None:
+    """Return a list with one array for each model, if that is what was given, else None."""
+    if not isinstance(given, list | tuple) or not given:
+        return None
+    if not all(getattr(item, "ndim", 0) >= ndim for item in given):
+        return None
+    if len(given) != len(models):
+        raise ValueError(f"{name} is a list of {len(given)} arrays for {len(models)} models.")
+    return list(given)
+
+
+def _indices(given: Any, models: list[Any], name: str) -> list[np.ndarray | None] | None:
+    if given is None:
+        return None
+    if isinstance(given, np.ndarray) or not hasattr(given, "__len__"):
+        raise TypeError(
+            f"{name} must be a list with an array of row numbers for each model, got {type(given).__name__}."
+        )
+    if len(given) != len(models):
+        raise ValueError(f"{name} has {len(given)} items for {len(models)} models.")
+    known: dict[int, np.ndarray] = {}
+    found: list[np.ndarray | None] = []
+    for i, item in enumerate(given):
+        if item is None:
+            found.append(None)
+            continue
+        if id(item) not in known:
+            index = np.asarray(item)
+            if index.dtype == bool and index.ndim == 1:
+                index = np.flatnonzero(index)
+            if index.ndim != 1 or index.dtype.kind not in "iu" or not len(index):
+                raise ValueError(
+                    f"{name}[{i}] must be row numbers, one or more, got an array of shape {index.shape} and "
+                    f"dtype {index.dtype}."
+                )
+            known[id(item)] = index
+        found.append(known[id(item)])
+    return found
+
+
+def _each(given: Any, models: list[Any], name: str) -> list[Any]:
+    if not isinstance(given, list | tuple | np.ndarray):
+        return [given] * len(models)
+    if len(given) != len(models):
+        raise ValueError(f"{name} has {len(given)} items for {len(models)} models.")
+    return list(given)
+
+
+def _callbacks(given: Any, models: list[Any]) -> list[Any]:
+    if callable(given):
+        return [given(i) for i in range(len(models))]
+    if isinstance(given, list | tuple) and given and all(isinstance(c, list | tuple) for c in given):
+        if len(given) != len(models):
+            raise ValueError(f"callbacks is a list of {len(given)} lists for {len(models)} models.")
+        seen: dict[int, int] = {}
+        for i, calls in enumerate(given):
+            for call in calls:
+                if seen.setdefault(id(call), i) != i:
+                    raise ValueError(
+                        f"callbacks[{i}] and callbacks[{seen[id(call)]}] share a {type(call).__name__}; each "
+                        "model needs one of its own."
+                    )
+        return list(given)
+    calls = check_callbacks(given)
+    return [copy.deepcopy(calls) for _ in models]
+
+
+def _require_models(models: list[Any], what: str) -> None:
+    seen: dict[int, str] = {}
+    for i, model in enumerate(models):
+        if not isinstance(model, Sequential):
+            raise TypeError(f"{what} takes a list of Sequential models, but models[{i}] is {model!r}.")
+        first = seen.setdefault(id(model), f"models[{i}]")
+        if first != f"models[{i}]":
+            raise ValueError(f"models[{i}] is {first} again; clone_model makes another of its kind.")
+    if what == "fit_many":
+        for i, model in enumerate(models):
+            if model.optimizer is not None:
+                first = seen.setdefault(id(model.optimizer), f"models[{i}]")
+                if first != f"models[{i}]":
+                    raise ValueError(
+                        f"{first} and models[{i}] were compiled with the same optimizer object; compile each "
+                        "with one of its own, or with its name."
+                    )
+
+
+def _threads(num_threads: Any) -> int:
+    if num_threads is None:
+        return 0
+    if isinstance(num_threads, bool) or not hasattr(num_threads, "__index__") or num_threads < 1:
+        raise ValueError(f"num_threads must be a positive integer or None, got {num_threads!r}.")
+    return int(num_threads)
+
+
+def _named(error: Exception, i: int, model: Any) -> Exception:
+    """Return an error of a model whose message says which model it is."""
+    if type(error) not in (ValueError, TypeError, FloatingPointError, RuntimeError, NotImplementedError):
+        return error
+    return type(error)(f"models[{i}] ({model.name!r}): {error}")
