@@ -215,6 +215,20 @@ typedef void fnn_input_gradient(const fnn_tiny *t, size_t rows, const int64_t *i
 typedef void fnn_tiny_step(const fnn_tiny *t, size_t rows, const int64_t *index, const void *x, const void *y,
                            const void *weight, void *w, double scale, const double *hyper, double *lanes16);
 
+/* LANES models of one shape at once, see lanes.h: what they work in. x: (rows, inputs, LANES); a, d, kept: (rows, units, LANES); the
+   columns z, y, weight, delta, values: (LANES * rows) of leading dimension ld, a multiple of 16; gradients: as w below. */
+typedef struct fnn_lanes {
+    void *x, *a, *d, *kept, *z, *y, *weight, *delta, *values, *gradients;
+    size_t ld;
+} fnn_lanes;
+
+#define FNN_LANES_MAX 16
+/* fnn_tiny_step for as many models as a vector has lanes. index, x, y, weight (or NULL), lanes16: those of each. w (IN and OUT):
+   (inputs + 1, units, LANES), the bias last, then (outputs, units + 1, LANES); then each slot likewise. */
+typedef void fnn_lanes_step(const fnn_lanes *g, const fnn_tiny *t, size_t rows, const int64_t *const *index,
+                            const void *const *x, const void *const *y, const void *const *weight, void *w,
+                            double scale, const double *hyper, double *const *lanes16);
+
 #define FNN_FEW_ROWS 32
 #define FNN_ORDERS 16
 /* One row through `panels` packed panels of `vectors` vectors that lie side by side, `depth` + 1 rows each, the last one the
@@ -257,6 +271,7 @@ typedef struct fnn_kernels {
     fnn_input_forward *input_forward;
     fnn_input_gradient *input_gradient;
     fnn_tiny_step *tiny_step;
+    fnn_lanes_step *lanes_step;
     /* out[r][0..n) = x[index[r]][0..n) (index NULL: x[r]); the return value is 1 if anything was NaN or infinite */
     int (*gather)(size_t rows, size_t n, const int64_t *index, const void *x, size_t ldx, void *out,
                   size_t ldo);

@@ -352,7 +352,7 @@ class _Parts:
         return tuple(self._get(array, dtype, None, "") for array in held)
 
     def _taken(self, i: int, dtype: str, rows: Any, name: str) -> tuple[Any, Any, Any]:
-        x, y, weight = self._shared
+        x, _, weight = self._shared
         given = (
             self._xs[i] if self._xs else x,
             self.y(i),

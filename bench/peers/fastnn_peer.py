@@ -29,6 +29,4 @@ class Peer(Trainer, Base):
             return "not in this version: Sequential.compile has no precision="
         if precision and (spec.inference or spec.flops < WIDE):
             return "measured on networks wide enough to gain by it"
-        if spec.models > 1:
-            return "cannot train many models in one call yet"
         return None

@@ -2,6 +2,7 @@
 
 import warnings
 
+import joblib
 import numpy as np
 import sklearn
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -28,12 +29,22 @@ class Peer(Base):
 
     @classmethod
     def why_not(cls, spec):
+        if spec.models > 1 and spec.loss == "mean_squared_error":
+            return None
         if (spec.loss, spec.layers[-1][1]) not in EXPRESSIBLE:
             return f"has no {spec.loss} behind {spec.layers[-1][1]}"
         return super().why_not(spec)
 
-    def __init__(self, spec, x, y, threads=1):
+    @classmethod
+    def settings(cls, spec, threads):
+        return [{"backend": "loky"}, {"backend": "threading"}] if spec.models > 1 and threads > 1 else [{}]
+
+    def __new__(cls, spec, *data, **options):
+        return super().__new__(ManyPeer if cls is Peer and spec.models > 1 else cls)
+
+    def __init__(self, spec, x, y, threads=1, weights=None):
         self.spec, self.threads, self.x = spec, threads, x
+        self.weights = weights or spec.initial_weights()
         cls = MLPRegressor if spec.loss == "mean_squared_error" else MLPClassifier
         self.y = y.ravel() if y.ndim == 2 and y.shape[1] == 1 else y
         if cls is MLPClassifier:
@@ -61,7 +72,7 @@ class Peer(Base):
         targets = np.arange(classes) if isinstance(self.model, MLPClassifier) else self.y[:1]
         self.model.set_params(max_iter=1).fit(rows, targets)
         self.model.batch_size = size
-        weights = self.spec.initial_weights()
+        weights = self.weights
         for i, (w, b) in enumerate(zip(weights[::2], weights[1::2], strict=True)):
             self.model.coefs_[i][...], self.model.intercepts_[i][...] = w, b
         self.model.loss_curve_ = []
@@ -84,3 +95,35 @@ class Peer(Base):
     def predict(self, x):
         out = self.model.predict_proba(x) if isinstance(self.model, MLPClassifier) else self.model.predict(x)
         return out.reshape(len(x), -1)
+
+
+class ManyPeer(Peer):
+    """Many models, each a job of joblib's."""
+
+    def __init__(self, spec, x, y, threads=1, backend="loky"):
+        self.threads, self.backend = threads, backend
+        stacked = spec.initial_weights()
+        self.peers = [Peer(OneOf(spec), x[i], y[i], 1, [w[i] for w in stacked]) for i in range(spec.models)]
+
+    def fit(self, epochs, shuffle=True):
+        jobs = (joblib.delayed(trained)(peer, epochs, shuffle) for peer in self.peers)
+        done = joblib.Parallel(n_jobs=self.threads, backend=self.backend)(jobs)
+        self.peers = [peer for peer, _ in done]
+        return np.mean([losses for _, losses in done], axis=0).tolist()
+
+    def loss(self):
+        return float(np.mean([peer.loss() for peer in self.peers]))
+
+
+class OneOf:
+    """What `Peer` reads of one of many models' workload."""
+
+    def __init__(self, spec):
+        self.layers, self.widths, self.inputs = spec.layers, spec.widths, spec.inputs
+        self.loss, self.optimizer, self.learning_rate = spec.loss, spec.optimizer, spec.learning_rate
+        self.batch, self.models = spec.batch, 1
+
+
+def trained(peer, epochs, shuffle):
+    """Return a peer that has trained for some epochs, and their losses."""
+    return peer, peer.fit(epochs, shuffle)

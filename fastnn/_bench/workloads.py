@@ -175,7 +175,7 @@ WORKLOADS = {
     ]
 }
 
-# What fastnn cannot do in one call yet: measured with those who can.
+# Of many models at once: measured with those who can do that in one call.
 MANY_MODELS = {
     "W9": Workload(
         "W9",

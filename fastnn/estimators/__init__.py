@@ -12,6 +12,7 @@ except ImportError as error:
     ) from error
 
 from fastnn.estimators.classifier import MLPClassifier
+from fastnn.estimators.many import fit_many
 from fastnn.estimators.regressor import MLPRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["MLPClassifier", "MLPRegressor", "fit_many"]

@@ -94,7 +94,7 @@ class Fitting:
             self.end()
 
     def look(self, error: Exception | None = None) -> None:
-        """Enter the epochs of the native call before, which raised `error`; `done` says whether that is all."""
+        """Enter the epochs of the last native call, which raised `error`; `done` says if that is all."""
         e = self.estimator
         if error is not None:
             self._diverge(error)

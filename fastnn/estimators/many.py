@@ -195,7 +195,7 @@ class _Run:
 
 def _one_each(given: Any, count: int, name: str, least: int) -> list[Any]:
     """Return a list with an array for each estimator."""
-    if isinstance(given, list | tuple) and len(given) == count:
-        if all(getattr(item, "ndim", 0) >= least for item in given):
-            return list(given)
+    each = isinstance(given, list | tuple) and len(given) == count
+    if each and all(getattr(item, "ndim", 0) >= least for item in given):
+        return list(given)
     return [given] * count

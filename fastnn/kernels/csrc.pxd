@@ -109,6 +109,23 @@ cdef extern from "fastnn.h" nogil:
     ctypedef void (*tiny_step_function)(
         const fnn_tiny *t, size_t rows, const int64_t *index, const void *x, const void *y, const void *weight, void *w, double scale,
         const double *hyper, double *lanes16) noexcept nogil
+    ctypedef struct fnn_lanes:
+        void *x
+        void *a
+        void *d
+        void *kept
+        void *z
+        void *y
+        void *weight
+        void *delta
+        void *values
+        void *gradients
+        size_t ld
+    enum:
+        FNN_LANES_MAX
+    ctypedef void (*lanes_step_function)(
+        const fnn_lanes *g, const fnn_tiny *t, size_t rows, const int64_t *const *index, const void *const *x, const void *const *y,
+        const void *const *weight, void *w, double scale, const double *hyper, double *const *lanes16) noexcept nogil
     enum:
         FNN_ROW_VECTORS_MAX
         FNN_WORDS_MAX
@@ -141,6 +158,7 @@ cdef extern from "fastnn.h" nogil:
         input_forward_function input_forward
         input_gradient_function input_gradient
         tiny_step_function tiny_step
+        lanes_step_function lanes_step
         int (*gather)(size_t rows, size_t n, const int64_t *index, const void *x, size_t ldx, void *out,
                       size_t ldo) noexcept nogil
         int (*gather_columns)(size_t rows, size_t n, const int64_t *index, const void *x, size_t ldx, void *out,

@@ -34,25 +34,30 @@ cdef enum:
     TINY_INPUTS = 64
 
 
-cdef bint starts_tiny(const Plan *plan, const Space *space, Py_ssize_t batch) noexcept nogil:
-    """Whether the first layer can read its rows where the data lies, and all parameters are stepped on alike."""
+cdef bint is_tiny(const Plan *plan, const Objective *objective, const Optimizer *optimizer, Py_ssize_t batch) noexcept nogil:
+    """Whether all parameters are stepped on alike, by a plain optimizer, after a batch of few rows and few columns."""
     cdef const Layer *first = &plan.layer[0]
-    return (plan.reduced == NULL and plan.plain and plan.ops == 0 and plan.layers > 1 and not first.narrow and first.panels == 1
-            and first.panel.vectors <= FNN_TINY_VECTORS and not first.rowwise and first.inputs <= TINY_INPUTS
-            and batch <= SUM_ROWS and batch <= space.strip)
+    return (plan.reduced == NULL and plan.plain and plan.ops == 0 and plan.layers > 1 and not first.narrow and not first.rowwise
+            and first.inputs <= TINY_INPUTS and batch <= SUM_ROWS and not optimizer.by_variable and not objective.apart
+            and objective.factor == 1.0 and objective.recorded == 1.0)
+
+
+cdef bint ends_tiny(const Plan *plan, const Objective *objective) noexcept nogil:
+    """Whether one hidden layer and a last one of few units are all."""
+    cdef const Layer *last = &plan.layer[plan.layers - 1]
+    return (plan.layers == 2 and last.narrow and last.units <= FNN_FEW_UNITS and not last.reads_input
+            and objective.share == SHARE_ROWS)
 
 
 cdef TinyKind tiny_kind(const Plan *plan, const Space *space, const Objective *objective, const Optimizer *optimizer,
                         Py_ssize_t batch) noexcept nogil:
     """The path that such batches can take on one thread."""
-    cdef const Layer *last = &plan.layer[plan.layers - 1]
-    if optimizer.by_variable or objective.apart or objective.factor != 1.0 or objective.recorded != 1.0 \
-            or not starts_tiny(plan, space, batch):
+    cdef const Layer *first = &plan.layer[0]
+    # the first layer reads its rows where the data lies
+    if not is_tiny(plan, objective, optimizer, batch) or first.panels > 1 or first.panel.vectors > FNN_TINY_VECTORS \
+            or batch > space.strip:
         return TINY_NOT
-    if plan.layers == 2 and last.narrow and last.units <= FNN_FEW_UNITS and not last.reads_input \
-            and objective.share == SHARE_ROWS:
-        return TINY_FUSED
-    return TINY_LAYERS
+    return TINY_FUSED if ends_tiny(plan, objective) else TINY_LAYERS
 
 
 cdef void describe(fnn_tiny *t, const Run *run) noexcept nogil:
@@ -79,7 +84,7 @@ cdef void describe(fnn_tiny *t, const Run *run) noexcept nogil:
     t.d = work + first.d.offset * item
     t.kept = work + first.z.offset * item if first.reads_input else NULL
     t.gradients = work + run.space.partials * item
-    if run.tiny == TINY_FUSED:
+    if ends_tiny(plan, run.objective):
         describe_last(t, run, work, item)
 
 

@@ -319,8 +319,7 @@ cdef class Training:
         self.rates = self.network.rates
         run.iterations_wanted = INT64_MAX
         self.adopt()
-        if not self.looked:
-            self.looked = True
+        if run.tiny == TINY_FUSED:
             self.look_at_targets()
         start_call(run)
         self.network.running = True
@@ -368,10 +367,13 @@ cdef class Training:
         self.close()
 
     cdef int look_at_targets(self) except -1:
-        # the fused step of tiny networks does not
+        # once; neither the fused step of tiny networks nor their lanes do
         cdef Run *run = &self.run_state
         cdef const fnn_kernels *k = run.plan.kernels
-        if run.tiny == TINY_FUSED and not (k.all_finite(run.train.rows * run.objective.targets, run.train.y) and (
+        if self.looked:
+            return 0
+        self.looked = True
+        if not (k.all_finite(run.train.rows * run.objective.targets, run.train.y) and (
                 run.train.weight == NULL or k.all_finite(run.train.rows, run.train.weight))):
             run.status = STATUS_BAD_DATA
         return 0
