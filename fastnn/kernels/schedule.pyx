@@ -182,7 +182,7 @@ cdef void account(Run *run) noexcept nogil:
                 run.state[0] += run.own_penalty * <double>run.validation.rows
             end_epoch(run)
         return
-    if has_penalties(run.plan):
+    if has_penalties(run.plan) and not (run.tiny and run.team == 1):
         run.state[0] += penalty_of(run.plan, run.space, run.work, run.next.move.penalty) * <double>run.next.rows
     if run.own_penalties != NULL:
         run.state[0] += run.own_penalty * <double>run.next.rows

@@ -22,7 +22,8 @@ from fastnn.kernels.csrc cimport (
 from fastnn.kernels.dense cimport layer_backward, layer_forward, refresh_transposed
 from fastnn.kernels.optimizers cimport Optimizer, coefficients
 from fastnn.kernels.metrics cimport measure_rows
-from fastnn.kernels.plan cimport SHARE_ROWS, SUM_LANES, SUM_ROWS, Layer, Objective, Plan, Source, Space, tree_sum
+from fastnn.kernels.penalties cimport penalize_tile, penalty_of
+from fastnn.kernels.plan cimport CONSTRAINT_NONE, SHARE_ROWS, SUM_LANES, SUM_ROWS, Layer, Objective, Plan, Source, Space, tree_sum
 from fastnn.kernels.rows cimport gather_targets, output_pass
 from fastnn.kernels.runtime cimport real
 from fastnn.kernels.scores cimport finish_all
@@ -34,18 +35,29 @@ cdef enum:
     TINY_INPUTS = 64
 
 
+cdef bint only_penalised(const Plan *plan, const Optimizer *optimizer) noexcept nogil:
+    """Whether all variables are trained, and no more is asked than penalties of single weights."""
+    cdef Py_ssize_t i
+    if plan.sloped or plan.angles > 0 or plan.own_penalties or plan.normed or plan.own_constraints or plan.activity or optimizer.before:
+        return False
+    for i in range(plan.variables):
+        if not plan.variable[i].trained or plan.variable[i].constraint != CONSTRAINT_NONE:
+            return False
+    return True
+
+
 cdef bint is_tiny(const Plan *plan, const Objective *objective, const Optimizer *optimizer, Py_ssize_t batch) noexcept nogil:
     """Whether all parameters are stepped on alike, by a plain optimizer, after a batch of few rows and few columns."""
     cdef const Layer *first = &plan.layer[0]
-    return (plan.reduced == NULL and plan.plain and plan.ops == 0 and plan.layers > 1 and not first.narrow and not first.rowwise
-            and first.inputs <= TINY_INPUTS and batch <= SUM_ROWS and not optimizer.by_variable and not objective.apart
-            and objective.factor == 1.0 and objective.recorded == 1.0)
+    return (plan.reduced == NULL and (plan.plain or only_penalised(plan, optimizer)) and plan.ops == 0 and plan.layers > 1
+            and not first.narrow and not first.rowwise and first.inputs <= TINY_INPUTS and batch <= SUM_ROWS
+            and not optimizer.by_variable and not objective.apart)
 
 
 cdef bint ends_tiny(const Plan *plan, const Objective *objective) noexcept nogil:
-    """Whether one hidden layer and a last one of few units are all."""
+    """Whether one hidden layer and a last one of few units are all, and the loss is what it says."""
     cdef const Layer *last = &plan.layer[plan.layers - 1]
-    return (plan.layers == 2 and last.narrow and last.units <= FNN_FEW_UNITS and not last.reads_input
+    return (plan.layers == 2 and plan.plain and objective.factor == 1.0 and objective.recorded == 1.0 and last.narrow and last.units <= FNN_FEW_UNITS and not last.reads_input
             and objective.share == SHARE_ROWS)
 
 
@@ -184,21 +196,25 @@ cdef int layers_batches(Run *run, const Step *step, real *parameters) noexcept n
     """The same for networks of more layers, or a wider last one."""
     cdef Py_ssize_t done = 0, batch, n
     cdef double h[FNN_HYPER_MAX]
-    cdef double share
+    cdef double share, penalty
     cdef int bad = 0
     memset(h, 0, sizeof(h))
     for batch in range(step.batches):
         n = min(run.batch, step.rows - done)
         coefficients(&run.optimizer, run.iterations + 1 + batch, h)
         share = batch_share(run.objective, &run.train, step.start + done, n, sizeof(real))
-        bad |= layers_step(run, parameters, step.start + done, n, share, h)
+        penalty = share if run.objective.shared_penalties else 1.0
+        bad |= layers_step(run, parameters, step.start + done, n, share * run.objective.factor, penalty, h)
         share_losses(run.plan, run.space, run.objective, &run.train, run.work, step.start + done, n, 0)
         add_values(run, n)
+        if run.plan.penalised:
+            run.state[0] += penalty_of(run.plan, run.space, run.work, penalty) * <double>n
         done += n
     return bad
 
 
-cdef int layers_step(Run *run, real *parameters, Py_ssize_t start, Py_ssize_t rows, double scale, const double *coefficient) noexcept nogil:
+cdef int layers_step(Run *run, real *parameters, Py_ssize_t start, Py_ssize_t rows, double scale, double penalty,
+                     const double *coefficient) noexcept nogil:
     # leaves the row values; returns what was not finite, as `rows_pass`: 2 y, 4 weight
     cdef const Plan *plan = run.plan
     cdef const Space *space = run.space
@@ -223,6 +239,9 @@ cdef int layers_step(Run *run, real *parameters, Py_ssize_t start, Py_ssize_t ro
         if plan.tile[t].layer > 0:
             tile_gradient(plan, &plan.tile[t], work, 0, rows, gradients + plan.tile[t].place, plan.tile[t].stride, False)
     k.input_gradient(&run.tiny_network, rows, order, x)
+    for t in range(plan.tiles if plan.penalised else 0):
+        if plan.tile[t].penalised:
+            penalize_tile(plan, space, &plan.tile[t], work, parameters, gradients + plan.tile[t].place, plan.tile[t].stride, penalty)
     for i in range(FNN_HYPER_MAX):
         h[i] = <real>coefficient[i]
     step_run(plan, &run.optimizer, plan.parameters, gradients, parameters, 0, h)

@@ -25,7 +25,9 @@ SHAPES = {
 }
 
 
-def trained(shape, dtype, threads, *, rows, weighted=False, bias=True, optimizer="adam", hyper=None):
+def trained(
+    shape, dtype, threads, *, rows, weighted=False, bias=True, optimizer="adam", hyper=None, penalised=False
+):
     inputs, hidden, outputs, loss, batch = shape
     rng = np.random.default_rng(5)
     layers = [(units, activation, bias) for units, activation in hidden]
@@ -42,6 +44,11 @@ def trained(shape, dtype, threads, *, rows, weighted=False, bias=True, optimizer
         metrics=metrics,
         **(hyper or {}),
     )
+    if penalised:  # as scikit-learn's networks are
+        kernel = {"penalty": (0.003, 0.02)}
+        net.set_variables([kernel, {"penalty": (0.0, 0.1)}] * len(layers) if bias else [kernel] * len(layers))
+        reduction = "mean_with_sample_weight" if weighted else "mean"
+        net.compile(*net.compiled, reduction=reduction, factors=(1.5, 0.5), shared_penalties=True)
     x, y = rng.normal(size=(rows, inputs)).astype(dtype), targets(loss, rng, rows, outputs, dtype)
     weight = rng.uniform(0, 2, size=rows).astype(dtype) if weighted else None
     training = train(
@@ -82,6 +89,16 @@ def test_weights_biases_and_optimizers(shape, optimizer, bias, weighted, isa):
     }[optimizer]
     options = {"rows": 61, "weighted": weighted, "bias": bias, "optimizer": name, "hyper": hyper}
     assert trained(SHAPES[shape], "float32", 1, **options) == trained(SHAPES[shape], "float32", 2, **options)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_penalties_and_factors(shape, dtype, bias, weighted, isa):
+    options = {"rows": 61, "weighted": weighted, "bias": bias, "penalised": True}
+    case = SHAPES[shape]
+    assert trained(case, dtype, 1, **options) == trained(case, dtype, 2, **options)
 
 
 @pytest.mark.parametrize("rows", [2, 4, 7, 8, 9, 31, 32, 33])
