@@ -220,14 +220,19 @@ typedef void fnn_tiny_step(const fnn_tiny *t, size_t rows, const int64_t *index,
 typedef struct fnn_lanes {
     void *x, *a, *d, *kept, *z, *y, *weight, *delta, *values, *gradients;
     size_t ld;
+    int penalised; /* the kernels: see penalties.h for the (l1, l2) of each, `shared` times them in the gradients */
+    double penalty[2][2], shared;
+    double recorded; /* what the rows' losses are multiplied by before they are added, unless it is 1 */
 } fnn_lanes;
 
 #define FNN_LANES_MAX 16
 /* fnn_tiny_step for as many models as a vector has lanes. index, x, y, weight (or NULL), lanes16: those of each. w (IN and OUT):
-   (inputs + 1, units, LANES), the bias last, then (outputs, units + 1, LANES); then each slot likewise. */
+   (inputs + 1, units, LANES), the bias last, then (outputs, units + 1, LANES); then each slot likewise. penalties16 (OUT, LANES of them): sums
+   of the kernels' penalties before the step. */
 typedef void fnn_lanes_step(const fnn_lanes *g, const fnn_tiny *t, size_t rows, const int64_t *const *index,
                             const void *const *x, const void *const *y, const void *const *weight, void *w,
-                            double scale, const double *hyper, double *const *lanes16);
+                            double scale, const double *hyper, double *const *lanes16,
+                            double (*penalties16)[16]);
 
 #define FNN_FEW_ROWS 32
 #define FNN_ORDERS 16

@@ -70,9 +70,11 @@ INLINE void P(lanes_forward_rows)(int count, const fnn_tiny *t, const REAL *x, c
     const REAL *bias = w + depth * n * LANES;
     size_t u = 0;
     for (; u + 4 <= n; u += 4)
-        P(lanes_forward_block)(count, 4, depth, n, x, w + u * LANES, bias + u * LANES, t->relu, out + u * LANES);
+        P(lanes_forward_block)(count, 4, depth, n, x, w + u * LANES, bias + u * LANES, t->relu,
+                               out + u * LANES);
     for (; u < n; u++)
-        P(lanes_forward_block)(count, 1, depth, n, x, w + u * LANES, bias + u * LANES, t->relu, out + u * LANES);
+        P(lanes_forward_block)(count, 1, depth, n, x, w + u * LANES, bias + u * LANES, t->relu,
+                               out + u * LANES);
 }
 
 static void P(lanes_forward)(const fnn_lanes *g, const fnn_tiny *t, size_t rows, const REAL *w)
@@ -114,8 +116,8 @@ static void P(lanes_last)(const fnn_tiny *t, size_t rows, const REAL *a, const R
 }
 
 /* `units` hidden units (a compile-time constant) from u on: their deltas, and the last layer's gradients. */
-INLINE void P(lanes_back_block)(const fnn_lanes *g, const fnn_tiny *t, int outputs, int units, size_t u, size_t rows,
-                                const REAL *w, REAL *gradient)
+INLINE void P(lanes_back_block)(const fnn_lanes *g, const fnn_tiny *t, int outputs, int units, size_t u,
+                                size_t rows, const REAL *w, REAL *gradient)
 {
     const size_t n = t->units;
     const REAL *a = (const REAL *)g->a + u * LANES, *delta = g->delta;
@@ -174,10 +176,18 @@ INLINE void P(lanes_back_)(const fnn_lanes *g, const fnn_tiny *t, int outputs, s
 static void P(lanes_back)(const fnn_lanes *g, const fnn_tiny *t, size_t rows, const REAL *w, REAL *gradient)
 {
     switch (t->outputs) {
-    case 1: P(lanes_back_)(g, t, 1, rows, w, gradient); break;
-    case 2: P(lanes_back_)(g, t, 2, rows, w, gradient); break;
-    case 3: P(lanes_back_)(g, t, 3, rows, w, gradient); break;
-    case 4: P(lanes_back_)(g, t, 4, rows, w, gradient); break;
+    case 1:
+        P(lanes_back_)(g, t, 1, rows, w, gradient);
+        break;
+    case 2:
+        P(lanes_back_)(g, t, 2, rows, w, gradient);
+        break;
+    case 3:
+        P(lanes_back_)(g, t, 3, rows, w, gradient);
+        break;
+    case 4:
+        P(lanes_back_)(g, t, 4, rows, w, gradient);
+        break;
     }
 }
 
@@ -211,7 +221,8 @@ INLINE void P(lanes_gradient_block)(int inputs, int units, size_t depth, size_t 
             v_store(out + (k * n + u) * LANES, acc[k][u]);
 }
 
-INLINE void P(lanes_gradient_units)(int units, const fnn_tiny *t, size_t rows, const REAL *x, const REAL *d, REAL *out)
+INLINE void P(lanes_gradient_units)(int units, const fnn_tiny *t, size_t rows, const REAL *x, const REAL *d,
+                                    REAL *out)
 {
     const size_t n = t->units, depth = t->inputs;
     size_t k = 0;
@@ -227,13 +238,58 @@ INLINE void P(lanes_gradient_units)(int units, const fnn_tiny *t, size_t rows, c
     }
 }
 
+/* Of n columns, the penalties of their `rows` numbers, `step` apart, added up in order, as penalty_columns does; the sums lie in lanes as
+   sum_lanes lays them. */
+static void P(lanes_penalties)(size_t n, size_t rows, size_t step, const REAL *w, const double *p,
+                               double (*penalties16)[16])
+{
+    const vec l1 = v_set1((REAL)p[0]), l2 = v_set1((REAL)p[1]);
+    for (size_t j = 0; j < n; j++) {
+        REAL lane[LANES];
+        vec sum = v_zero();
+        for (size_t r = 0; r < rows; r++)
+            sum = v_add(sum, P(penalty)(v_load(w + (r * step + j) * LANES), l1, l2));
+        v_store(lane, sum);
+        for (size_t m = 0; m < LANES; m++)
+            penalties16[m][j % 16] += (double)lane[m];
+    }
+}
+
+/* Slopes of the penalties of n numbers, added to their gradients. */
+static void P(lanes_slopes)(size_t n, const REAL *w, const double *p, double shared, REAL *g)
+{
+    const double scaled[2] = {shared * p[0], shared * p[1]};
+    if (p[0] != 0 || p[1] != 0)
+        P(add_slopes)(1, n * LANES, w, 0, scaled, g, 0, g, 0);
+}
+
+static void P(lanes_penalize)(const fnn_lanes *g, const fnn_tiny *t, const REAL *w, REAL *gradients,
+                              double (*penalties16)[16])
+{
+    const size_t n = t->units, first = (t->inputs + 1) * n;
+    for (size_t m = 0; m < LANES; m++)
+        for (int l = 0; l < 16; l++)
+            penalties16[m][l] = 0;
+    if (g->penalty[0][0] != 0 || g->penalty[0][1] != 0)
+        P(lanes_penalties)(n, t->inputs, n, w, g->penalty[0], penalties16);
+    if (g->penalty[1][0] != 0 || g->penalty[1][1] != 0)
+        P(lanes_penalties)(n, t->outputs, n + 1, w + first * LANES, g->penalty[1], penalties16);
+    P(lanes_slopes)(t->inputs * n, w, g->penalty[0], g->shared, gradients);
+    for (size_t j = 0; j < t->outputs; j++) {
+        const size_t at = (first + j * (n + 1)) * LANES;
+        P(lanes_slopes)(n, w + at, g->penalty[1], g->shared, gradients + at);
+    }
+}
+
 static void P(lanes_step)(const fnn_lanes *g, const fnn_tiny *t, size_t rows, const int64_t *const *index,
                           const void *const *x, const void *const *y, const void *const *weight, void *w_,
-                          double scale, const double *hyper, double *const *lanes16)
+                          double scale, const double *hyper, double *const *lanes16,
+                          double (*penalties16)[16])
 {
     const size_t n = t->units, first = (t->inputs + 1) * n, all = first + t->outputs * (n + 1);
     const size_t values = rows * LANES, padded = (values + 15) / 16 * 16, ld = g->ld;
-    REAL *w = w_, *gradients = g->gradients, *z = g->z, *weights = weight ? g->weight : NULL, h[FNN_HYPER_MAX];
+    REAL *w = w_, *gradients = g->gradients, *z = g->z, *weights = weight ? g->weight : NULL,
+         h[FNN_HYPER_MAX];
     const REAL *last = w + first * LANES;
     P(lanes_columns)(rows, t->targets, index, y, g->y, ld);
     if (weight)
@@ -255,12 +311,18 @@ static void P(lanes_step)(const fnn_lanes *g, const fnn_tiny *t, size_t rows, co
         P(lanes_gradient_units)(4, t, rows, g->x, (const REAL *)g->d + u * LANES, gradients + u * LANES);
     for (; u < n; u++)
         P(lanes_gradient_units)(1, t, rows, g->x, (const REAL *)g->d + u * LANES, gradients + u * LANES);
+    if (g->penalised)
+        P(lanes_penalize)(g, t, w, gradients, penalties16);
     for (int i = 0; i < FNN_HYPER_MAX; i++)
         h[i] = (REAL)hyper[i];
     if (t->clip_and_decay)
         t->clip_and_decay(all * LANES, gradients, w, h);
     t->optimizer(all * LANES, gradients, w, w + all * LANES, w + 2 * all * LANES, w + 3 * all * LANES, h);
     for (size_t r = 0; r < rows; r++)
-        for (size_t m = 0; m < LANES; m++)
-            lanes16[m][r % 16] += (double)((const REAL *)g->values)[r * LANES + m];
+        for (size_t m = 0; m < LANES; m++) {
+            REAL value = ((const REAL *)g->values)[r * LANES + m];
+            if (g->recorded != 1)
+                value = (REAL)((double)value * g->recorded);
+            lanes16[m][r % 16] += (double)value;
+        }
 }

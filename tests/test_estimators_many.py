@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning  # noqa: E402
 
 from fastnn import MLPClassifier, MLPRegressor  # noqa: E402
 from fastnn.estimators import fit_many  # noqa: E402
+from fastnn.kernels import many  # noqa: E402
 
 ROWS = 90
 rng = np.random.default_rng(2)
@@ -108,6 +109,28 @@ def test_threads_do_not_matter(threads):
     quietly(lambda: fit_many(together, X, CLASSES, num_threads=threads))
     fit_alone(alone, X, CLASSES)
     assert_same(together, alone)
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3])
+@pytest.mark.parametrize("task", ["binary", "classes", "number", "numbers"])
+def test_small_networks_of_one_shape_share_lanes(task, alpha, monkeypatch):
+    """As in ensembles: scikit-learn's penalties and factors, many to a vector."""
+    seen = []
+    run_many = many.run_many
+    monkeypatch.setattr(
+        many,
+        "run_many",
+        lambda trainings, *rest: seen.append(many.sharing(trainings)) or run_many(trainings, *rest),
+    )
+    y = {"binary": Z[:, 0] > 0, "classes": CLASSES, "number": Z[:, 0], "numbers": Z[:, :2]}[task]
+    kind = MLPClassifier if task in ("binary", "classes") else MLPRegressor
+    settings = {"alpha": alpha, "batch_size": 16, "max_iter": 9, "activation": "tanh"}
+    together = [kind((12,), random_state=i, **settings) for i in range(9)]
+    alone = [clone(e) for e in together]
+    quietly(lambda: fit_many(together, X, y))
+    fit_alone(alone, X, y)
+    assert_same(together, alone)
+    assert max(seen[0]) > 1
 
 
 def test_data_of_ones_own():

@@ -144,6 +144,24 @@ def test_weighted_rows_and_no_biases(instruction_set, groups):
     compare(groups, 9, X[3], y, min(9, lanes()), lambda: models_of(9, (3, 6, 1), use_bias=False), **arguments)
 
 
+@pytest.mark.parametrize("shape", [(2, 8, 1), (9, 16, 4), (3, 5, 2)], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("regularizer", ["l2", "l1", "l1_l2"])
+def test_penalties(instruction_set, groups, shape, dtype, regularizer):
+    def made():
+        models = []
+        for i in range(9):
+            keras.utils.set_random_seed(i)
+            options = {"kernel_regularizer": regularizer, "dtype": dtype}
+            models.append(keras.Sequential([Dense(shape[1], "tanh", **options), Dense(shape[2], **options)]))
+            models[-1].compile("adam", "mse")
+        return models
+
+    y = targets("linear", shape[2])
+    wide = lanes(dtype) if shares(shape) else 1
+    compare(groups, 9, X[shape[0]], y, min(9, wide), made, batch_size=9, epochs=3)
+
+
 def test_each_stops_by_itself(groups):
     compare(
         groups,

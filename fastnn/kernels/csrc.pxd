@@ -121,11 +121,16 @@ cdef extern from "fastnn.h" nogil:
         void *values
         void *gradients
         size_t ld
+        int penalised
+        double penalty[2][2]
+        double shared
+        double recorded
     enum:
         FNN_LANES_MAX
     ctypedef void (*lanes_step_function)(
         const fnn_lanes *g, const fnn_tiny *t, size_t rows, const int64_t *const *index, const void *const *x, const void *const *y,
-        const void *const *weight, void *w, double scale, const double *hyper, double *const *lanes16) noexcept nogil
+        const void *const *weight, void *w, double scale, const double *hyper, double *const *lanes16,
+        double (*penalties16)[16]) noexcept nogil
     enum:
         FNN_ROW_VECTORS_MAX
         FNN_WORDS_MAX

@@ -9,7 +9,7 @@ from libc.string cimport memcmp, memset
 
 from fastnn.kernels.csrc cimport FNN_HYPER_MAX, FNN_LANES_MAX, FNN_SLOTS_MAX, fnn_kernels, fnn_lanes, fnn_tiny
 from fastnn.kernels.optimizers cimport Optimizer, coefficients
-from fastnn.kernels.plan cimport Layer, Panel, Plan, round_up
+from fastnn.kernels.plan cimport TILE_BLOCK, Layer, Panel, Plan, Variable, round_up, tree_sum
 from fastnn.kernels.runtime cimport clock, float_flush, float_restore
 from fastnn.kernels.scores cimport finish_all
 from fastnn.kernels.schedule cimport STATUS_RUNNING, Run, draw_order, end_epoch
@@ -25,11 +25,38 @@ cdef inline Py_ssize_t numbers(const Plan *plan) noexcept nogil:
     return (plan.inputs + 1) * plan.layer[0].units + plan.outputs * (plan.layer[0].units + 1)
 
 
+cdef const Variable *kernel_of(const Plan *plan, Py_ssize_t layer) noexcept nogil:
+    cdef Py_ssize_t i
+    for i in range(plan.variables):
+        if plan.variable[i].layer == layer and plan.variable[i].vector == 0:
+            return &plan.variable[i]
+    return NULL
+
+
+cdef bint kernels_penalised(const Plan *plan) noexcept nogil:
+    # whether penalties are those of kernels, of few enough inputs for one sum a column
+    cdef Py_ssize_t i
+    for i in range(plan.variables):
+        if plan.variable[i].vector != 0 and (plan.variable[i].penalty[0] != 0 or plan.variable[i].penalty[1] != 0):
+            return False
+    return plan.inputs <= TILE_BLOCK
+
+
+cdef bint same_kernels(const Plan *a, const Plan *b) noexcept nogil:
+    cdef Py_ssize_t i
+    if a.plain != b.plain:
+        return False
+    for i in range(2 if a.penalised or b.penalised else 0):
+        if memcmp(kernel_of(a, i).penalty, kernel_of(b, i).penalty, sizeof(kernel_of(a, i).penalty)) != 0:
+            return False
+    return True
+
+
 cdef bint may_share(const Run *run) noexcept nogil:
     """Whether a training, at the beginning of a call, can be a lane, and gains by it."""
     cdef const Plan *plan = run.plan
     return (is_tiny(plan, run.objective, &run.optimizer, run.batch) and ends_tiny(plan, run.objective)
-            and plan.layer[0].units <= MOST_UNITS and not (plan.layer[1].rowwise and not run.objective.fused)
+            and (plan.plain or kernels_penalised(plan)) and plan.layer[0].units <= MOST_UNITS and not (plan.layer[1].rowwise and not run.objective.fused)
             and run.objective.metrics == 0 and run.log_columns == run.objective.results and not run.stopping.restore
             and not run.stream and run.epoch_steps == 0 and run.position == 0 and not run.begun and not run.optimizer.scheduled
             and run.status == STATUS_RUNNING and run.epoch < run.epochs_wanted
@@ -53,6 +80,8 @@ cdef bint alike(const Run *a, const Run *b) noexcept nogil:
             and same_layer(&a.plan.layer[0], &b.plan.layer[0]) and same_layer(&a.plan.layer[1], &b.plan.layer[1])
             and a.objective.loss.index == b.objective.loss.index and a.objective.fused == b.objective.fused
             and memcmp(a.objective.loss.p, b.objective.loss.p, sizeof(a.objective.loss.p)) == 0
+            and a.objective.factor == b.objective.factor and a.objective.recorded == b.objective.recorded
+            and a.objective.shared_penalties == b.objective.shared_penalties and same_kernels(a.plan, b.plan)
             and same_optimizer(&a.optimizer, &b.optimizer))
 
 
@@ -71,6 +100,7 @@ cdef char *lay_out(const Run *run, fnn_lanes *g, char *base) noexcept nogil:
     cdef Py_ssize_t lanes = <Py_ssize_t>plan.kernels.lanes, item = <Py_ssize_t>plan.kernels.itemsize
     cdef Py_ssize_t hidden = run.batch * plan.layer[0].units * lanes, ld = round_up(run.batch * lanes, 16)
     cdef char *at = base
+    memset(g, 0, sizeof(fnn_lanes))
     g.ld = ld
     g.x = place(&at, run.batch * plan.inputs * lanes, item)
     g.a = place(&at, hidden, item)
@@ -184,8 +214,14 @@ cdef void epoch_of_all(Lanes *lanes, fnn_lanes *g, fnn_tiny *t, char *w, double 
     cdef const void *y[FNN_LANES_MAX]
     cdef const void *weight[FNN_LANES_MAX]
     cdef double h[FNN_HYPER_MAX]
+    cdef double[FNN_LANES_MAX][16] penalties
+    cdef double share
     cdef int64_t steps = 0
     memset(h, 0, sizeof(h))
+    g.penalised = run.plan.penalised
+    for m in range(2 if g.penalised else 0):
+        g.penalty[m][0] = kernel_of(run.plan, m).penalty[0]
+        g.penalty[m][1] = kernel_of(run.plan, m).penalty[1]
     while start < rows:
         n = min(run.batch, rows - start)
         for m in range(all):
@@ -196,8 +232,14 @@ cdef void epoch_of_all(Lanes *lanes, fnn_lanes *g, fnn_tiny *t, char *w, double 
             y[m] = <const char *>one.train.y + at * one.objective.targets * item
             weight[m] = <const char *>one.train.weight + at * item if one.train.weight != NULL else NULL
         steps += 1
+        share = 1.0 / <double>n
+        g.shared = share if run.objective.shared_penalties else 1.0
+        g.recorded = run.objective.recorded * <double>n * share if run.objective.recorded != 1.0 else 1.0
         coefficients(&run.optimizer, run.iterations + steps, h)
-        kernels.lanes_step(g, t, n, index, x, y, weight if run.train.weight != NULL else NULL, w, 1.0 / <double>n, h, sums)
+        kernels.lanes_step(g, t, n, index, x, y, weight if run.train.weight != NULL else NULL, w, share * run.objective.factor, h, sums,
+                           penalties)
+        for m in range(lanes.count if g.penalised else 0):
+            lanes.run[m].state[0] += g.shared * tree_sum(&penalties[m][0]) * <double>n
         start += n
     for m in range(lanes.count):
         one = lanes.run[m]

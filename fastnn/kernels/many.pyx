@@ -27,7 +27,7 @@ cnp.import_array()
 cdef extern from "Python.h":
     ctypedef struct PyObject
     int raise_signals "PyErr_CheckSignals"() except -1
-    int is_raised "PyErr_Occurred() != NULL"() noexcept
+    PyObject *raised_so_far "PyErr_Occurred"() noexcept
 
 cdef double MUCH = 1e18    # operations: as many threads as there may be
 
@@ -96,7 +96,7 @@ cdef int work_jobs(Job *job, Py_ssize_t jobs, int threads, double deadline) exce
     else:
         with nogil, parallel(num_threads=threads):
             take_jobs(job, jobs, &queue, deadline, work + threadid() * size)
-    return -1 if is_raised() else 0
+    return -1 if raised_so_far() != NULL else 0
 
 
 cdef Py_ssize_t make_jobs(list trainings, Job *job, Py_ssize_t *place) except -1:

@@ -55,9 +55,9 @@ cdef bint is_tiny(const Plan *plan, const Objective *objective, const Optimizer 
 
 
 cdef bint ends_tiny(const Plan *plan, const Objective *objective) noexcept nogil:
-    """Whether one hidden layer and a last one of few units are all, and the loss is what it says."""
+    """Whether one hidden layer and a last one of few units are all."""
     cdef const Layer *last = &plan.layer[plan.layers - 1]
-    return (plan.layers == 2 and plan.plain and objective.factor == 1.0 and objective.recorded == 1.0 and last.narrow and last.units <= FNN_FEW_UNITS and not last.reads_input
+    return (plan.layers == 2 and last.narrow and last.units <= FNN_FEW_UNITS and not last.reads_input
             and objective.share == SHARE_ROWS)
 
 
@@ -69,7 +69,9 @@ cdef TinyKind tiny_kind(const Plan *plan, const Space *space, const Objective *o
     if not is_tiny(plan, objective, optimizer, batch) or first.panels > 1 or first.panel.vectors > FNN_TINY_VECTORS \
             or batch > space.strip:
         return TINY_NOT
-    return TINY_FUSED if ends_tiny(plan, objective) else TINY_LAYERS
+    if ends_tiny(plan, objective) and plan.plain and objective.factor == 1.0 and objective.recorded == 1.0:
+        return TINY_FUSED
+    return TINY_LAYERS
 
 
 cdef void describe(fnn_tiny *t, const Run *run) noexcept nogil:
