@@ -10,7 +10,9 @@ import pytest
 
 import fastnn as keras
 from fastnn.callbacks import EarlyStopping, LambdaCallback, StopAtLoss, TerminateOnNaN
-from fastnn.kernels import many as native
+from fastnn.kernels import many as native, threads as fastnn_threads
+from fastnn.kernels.network import Network
+from fastnn.kernels.training import Training
 from fastnn.layers import BatchNormalization, Dense, Dropout
 
 ROWS, COLUMNS = 150, 6
@@ -344,3 +346,28 @@ def test_the_team():
     assert native.team(100, 3) == 3
     assert native.team(2, 3) == 2
     assert 1 <= native.team(100) <= (os.cpu_count() or 1)
+
+
+def test_calls_that_overlap_share_the_cores():
+    """A training that chooses its threads leaves the others their part."""
+    cores = fastnn_threads.get_num_threads()
+    layers = [(256, "relu", True), (256, "relu", True), (1, "linear", True)]
+    x = rng.normal(size=(1024, 64)).astype(np.float32)
+    trainings = []
+    for _ in range(2):
+        net = Network(64, layers, "float32")
+        net.compile("mean_squared_error", False, "sgd", {}, [])
+        y = np.zeros((1024, 1), np.float32)
+        trainings.append(Training(net, x, y, batch_size=256, shuffle=False, seed=0, epochs=10**6))
+    first, second = trainings
+    first.run(10**6, 0.2)
+    assert first.threads <= cores
+    other = threading.Thread(target=first.run, args=(10**6, 1.5))
+    other.start()
+    time.sleep(0.3)
+    second.run(10**6, 0.4)
+    assert other.is_alive()
+    assert second.threads <= max(1, cores // 2)
+    other.join()
+    for training in trainings:
+        training.close()

@@ -321,7 +321,10 @@ def predict_many(list networks not None, list xs not None, list outs not None, i
             asked[i].forward = <PyObject *>net.forward
             asked[i].space = <PyObject *>spaces[i]
         fnn_barrier_init(&queue)
-        if n > 0:
+        if threads <= 1:
+            with nogil:
+                take_rows(asked, n, &queue)
+        else:
             with nogil, parallel(num_threads=threads):
                 take_rows(asked, n, &queue)
     finally:
