@@ -94,24 +94,22 @@ static void P(lanes_forward)(const fnn_lanes *g, const fnn_tiny *t, size_t rows,
 /* One unit of the last layer: dot_rows' virtual lanes, the one behind the units and the zeros behind that included, and their tree. */
 static void P(lanes_last)(const fnn_tiny *t, size_t rows, const REAL *a, const REAL *w, REAL *z)
 {
-    const size_t n = t->units;
+    const size_t n = t->units; /* at most 15 */
+    const vec bias = v_fma(ONE, v_load(w + n * LANES), v_zero());
+    vec s[16];
+    for (size_t l = 0; l < 16; l++)
+        s[l] = l == n ? bias : v_zero();
     for (size_t r = 0; r < rows; r++, a += n * LANES) {
-        vec s[16];
-#pragma GCC unroll 16
-        for (size_t l = 0; l < 16; l++)
-            s[l] = v_zero();
-        for (size_t p = 0; p < t->stride; p += 16)
-            for (size_t l = 0; l < 16; l++) {
-                const size_t u = p + l;
-                const vec x = u < n ? v_load(a + u * LANES) : u == n ? ONE : v_zero();
-                s[l] = v_fma(x, u <= n ? v_load(w + u * LANES) : v_zero(), s[l]);
-            }
+        for (size_t l = 0; l < n; l++)
+            s[l] = v_fma(v_load(a + l * LANES), v_load(w + l * LANES), v_zero());
+        vec t8[8];
 #pragma GCC unroll 8
-        for (size_t half = 8; half > 0; half /= 2)
-#pragma GCC unroll 8
-            for (size_t l = 0; l < half; l++)
-                s[l] = v_add(s[l], s[l + half]);
-        v_store(z + r * LANES, s[0]);
+        for (size_t l = 0; l < 8; l++)
+            t8[l] = v_add(s[l], s[l + 8]);
+#pragma GCC unroll 4
+        for (size_t l = 0; l < 4; l++)
+            t8[l] = v_add(t8[l], t8[l + 4]);
+        v_store(z + r * LANES, v_add(v_add(t8[0], t8[2]), v_add(t8[1], t8[3])));
     }
 }
 

@@ -37,9 +37,11 @@ CLASSIFIERS = [
     MLPClassifier((4,), random_state=np.random.RandomState(3), max_iter=20),
 ]
 REGRESSORS = [
-    MLPRegressor((7,), random_state=0, max_iter=40),
-    MLPRegressor((11,), activation="logistic", random_state=1, max_iter=20, early_stopping=True),
-    MLPRegressor((3,), loss="poisson", random_state=2, max_iter=20),
+    MLPRegressor(hidden_layer_sizes=(7,), random_state=0, max_iter=40),
+    MLPRegressor(
+        hidden_layer_sizes=(11,), activation="logistic", random_state=1, max_iter=20, early_stopping=True
+    ),
+    MLPRegressor(hidden_layer_sizes=(3,), loss="poisson", random_state=2, max_iter=20),
 ]
 RECORDS = (
     "coefs_",
@@ -112,7 +114,7 @@ def test_threads_do_not_matter(threads):
 
 
 @pytest.mark.parametrize("alpha", [0.0, 0.3])
-@pytest.mark.parametrize("task", ["binary", "classes", "number", "numbers"])
+@pytest.mark.parametrize("task", ["binary", "number", "numbers"])
 def test_small_networks_of_one_shape_share_lanes(task, alpha, monkeypatch):
     """As in ensembles: scikit-learn's penalties and factors, many to a vector."""
     seen = []
@@ -122,10 +124,10 @@ def test_small_networks_of_one_shape_share_lanes(task, alpha, monkeypatch):
         "run_many",
         lambda trainings, *rest: seen.append(many.sharing(trainings)) or run_many(trainings, *rest),
     )
-    y = {"binary": Z[:, 0] > 0, "classes": CLASSES, "number": Z[:, 0], "numbers": Z[:, :2]}[task]
-    kind = MLPClassifier if task in ("binary", "classes") else MLPRegressor
+    y = {"binary": Z[:, 0] > 0, "number": Z[:, 0], "numbers": Z[:, :2]}[task]
+    kind = MLPClassifier if task == "binary" else MLPRegressor
     settings = {"alpha": alpha, "batch_size": 16, "max_iter": 9, "activation": "tanh"}
-    together = [kind((12,), random_state=i, **settings) for i in range(9)]
+    together = [kind(hidden_layer_sizes=(8,), random_state=i, **settings) for i in range(9)]
     alone = [clone(e) for e in together]
     quietly(lambda: fit_many(together, X, y))
     fit_alone(alone, X, y)
@@ -144,7 +146,7 @@ def test_data_of_ones_own():
 
 def test_warm_starts_go_on():
     settings = {"warm_start": True, "random_state": 0, "max_iter": 6}
-    together = [MLPClassifier((5,), **settings), MLPRegressor((5,), **settings)]
+    together = [MLPClassifier((5,), **settings), MLPRegressor(hidden_layer_sizes=(5,), **settings)]
     alone = [clone(e) for e in together]
     y = (Z[:, 0] > 0).astype(int)
     for _ in range(3):
@@ -184,7 +186,7 @@ def test_one_that_fails_does_not_lose_the_others():
         return [
             clone(CLASSIFIERS[0]),
             MLPClassifier((3,), alpha=-1),
-            MLPRegressor((3,), solver="sgd", learning_rate_init=1e30, random_state=0),
+            MLPRegressor(hidden_layer_sizes=(3,), solver="sgd", learning_rate_init=1e30, random_state=0),
             MLPClassifier((0,)),
             clone(CLASSIFIERS[2]),
         ]

@@ -16,7 +16,7 @@ from fastnn.kernels.schedule cimport STATUS_RUNNING, Run, draw_order, end_epoch
 from fastnn.kernels.tiny cimport describe, ends_tiny, is_tiny
 
 cdef enum:
-    MOST_UNITS = 16            # of the hidden layer, for which sharing is faster
+    MOST_UNITS = 8             # of the hidden layer, for which sharing is faster
     MOST_WORK = 1 << 22        # products of an epoch, between whose steps nobody looks at the clock
 
 

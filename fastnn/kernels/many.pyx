@@ -7,8 +7,6 @@ network's bits are those that it would get alone.
 cimport numpy as cnp
 from cython.parallel cimport parallel, threadid
 
-from libc.stdlib cimport calloc, free, malloc
-
 from fastnn.kernels.csrc cimport fnn_barrier, fnn_barrier_init, fnn_flag_get, fnn_flag_set, fnn_jobs_take
 from fastnn.kernels.epoch cimport run_alone
 from fastnn.kernels.forward cimport Space, forward_rows
@@ -153,17 +151,13 @@ def sharing(list trainings not None):
     """
     cdef Py_ssize_t n = len(trainings), i
     cdef Training t
-    cdef Job *job = <Job *>calloc(n + 1, sizeof(Job) + sizeof(Py_ssize_t))
-    if job == NULL:
-        raise MemoryError
-    try:
-        for t in trainings:
-            t.wanted = t.run_state.epochs
-            t.run_state.optimizer = t.network.optimizer
-            t.begin_slice()
-        return [job[i].lanes.count for i in range(make_jobs(trainings, job, <Py_ssize_t *>(job + n)))]
-    finally:
-        free(job)
+    cdef Arena arena = Arena((n + 1) * (sizeof(Job) + sizeof(Py_ssize_t)))
+    cdef Job *job = <Job *>arena.base
+    for t in trainings:
+        t.wanted = t.run_state.epochs
+        t.run_state.optimizer = t.network.optimizer
+        t.begin_slice()
+    return [job[i].lanes.count for i in range(make_jobs(trainings, job, <Py_ssize_t *>(job + n)))]
 
 
 def run_many(list trainings not None, double seconds, int num_threads=0, Py_ssize_t epochs=0):
@@ -193,6 +187,7 @@ def run_many(list trainings not None, double seconds, int num_threads=0, Py_ssiz
     cdef Py_ssize_t n = len(trainings), i
     cdef double deadline = clock() + seconds
     cdef Training t
+    cdef Arena arena
     cdef Job *job
     cdef Py_ssize_t *place
     cdef int threads
@@ -201,9 +196,8 @@ def run_many(list trainings not None, double seconds, int num_threads=0, Py_ssiz
             raise ValueError("trainings that run together must not be finished, nor call Python in their steps")
     if n == 0:
         return []
-    job = <Job *>calloc(n, sizeof(Job) + sizeof(Py_ssize_t))
-    if job == NULL:
-        raise MemoryError
+    arena = Arena(n * (sizeof(Job) + sizeof(Py_ssize_t)))
+    job = <Job *>arena.base
     place = <Py_ssize_t *>(job + n)
     raised = None
     found = []
@@ -222,16 +216,13 @@ def run_many(list trainings not None, double seconds, int num_threads=0, Py_ssiz
         end_call()
         for t in trainings:
             t.network.running = False
-    try:
-        for i in range(n):
-            t = <Training>trainings[i]
-            if fnn_flag_get(&t.run_state.barrier):  # in the middle of a step: what was published before stays
-                fnn_flag_set(&t.run_state.barrier, 0)
-                t.close()
-            elif job[place[i]].taken:
-                found.append((i, left(t)))
-    finally:
-        free(job)
+    for i in range(n):
+        t = <Training>trainings[i]
+        if fnn_flag_get(&t.run_state.barrier):  # in the middle of a step: what was published before stays
+            fnn_flag_set(&t.run_state.barrier, 0)
+            t.close()
+        elif job[place[i]].taken:
+            found.append((i, left(t)))
     if raised is None:
         try:
             raise_signals()
@@ -297,6 +288,7 @@ def predict_many(list networks not None, list xs not None, list outs not None, i
     """
     cdef Py_ssize_t n = len(networks), i
     cdef Network net
+    cdef Arena arena
     cdef Asked *asked
     cdef fnn_barrier queue
     cdef int threads = team_for(n, num_threads)
@@ -304,31 +296,27 @@ def predict_many(list networks not None, list xs not None, list outs not None, i
     if n != len(xs) or n != len(outs):
         raise ValueError(f"{n} networks, {len(xs)} arrays of rows, {len(outs)} of outputs: expected the same number")
     states, spaces = [], []
-    asked = <Asked *>malloc(max(n, <Py_ssize_t>1) * sizeof(Asked))
-    if asked == NULL:
-        raise MemoryError
-    try:
-        for i in range(n):
-            net = networks[i]
-            net.require_rows(xs[i], outs[i])
-            states.append(net.state)
-            spaces.append(net.take_space(1))
-            asked[i].weights = (<State>states[i]).arena.base
-            asked[i].x = cnp.PyArray_DATA(<cnp.ndarray>xs[i])
-            asked[i].out = cnp.PyArray_DATA(<cnp.ndarray>outs[i])
-            asked[i].rows = len(xs[i])
-            asked[i].single = net.itemsize == 4
-            asked[i].forward = <PyObject *>net.forward
-            asked[i].space = <PyObject *>spaces[i]
-        fnn_barrier_init(&queue)
-        if threads <= 1:
-            with nogil:
-                take_rows(asked, n, &queue)
-        else:
-            with nogil, parallel(num_threads=threads):
-                take_rows(asked, n, &queue)
-    finally:
-        free(asked)
+    arena = Arena((n + 1) * sizeof(Asked))
+    asked = <Asked *>arena.base
+    for i in range(n):
+        net = networks[i]
+        net.require_rows(xs[i], outs[i])
+        states.append(net.state)
+        spaces.append(net.take_space(1))
+        asked[i].weights = (<State>states[i]).arena.base
+        asked[i].x = cnp.PyArray_DATA(<cnp.ndarray>xs[i])
+        asked[i].out = cnp.PyArray_DATA(<cnp.ndarray>outs[i])
+        asked[i].rows = len(xs[i])
+        asked[i].single = net.itemsize == 4
+        asked[i].forward = <PyObject *>net.forward
+        asked[i].space = <PyObject *>spaces[i]
+    fnn_barrier_init(&queue)
+    if threads <= 1:
+        with nogil:
+            take_rows(asked, n, &queue)
+    else:
+        with nogil, parallel(num_threads=threads):
+            take_rows(asked, n, &queue)
     for i in range(n):
         space = spaces[i]
         raise_calls(space.calls)
