@@ -12,6 +12,9 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_targ
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastnn.estimators.base import BaseMLP
+from fastnn.estimators.objective import Objective, of_classifier
+from fastnn.estimators.options import CLASS_WEIGHT, GAMMA, losses
+from fastnn.estimators.weighting import ClassWeights
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
@@ -88,7 +91,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Where the columns have names.
     """
 
-    loss = "log_loss"
+    _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
+        **BaseMLP._parameter_constraints,
+        "loss": losses("log_loss", "focal"),
+        "gamma": GAMMA,
+        "class_weight": CLASS_WEIGHT,
+    }
     _scorer = staticmethod(accuracy_score)
 
     def __init__(
@@ -117,6 +125,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         epsilon=1e-8,
         n_iter_no_change=10,
         max_fun=15000,
+        loss="log_loss",
+        gamma=2.0,
+        class_weight=None,
+        dropout=0.0,
+        batch_norm=False,
+        layer_norm=False,
+        l1=0.0,
+        clipnorm=None,
+        clipvalue=None,
+        global_clipnorm=None,
+        callbacks=None,
     ):
         self._take(locals())
 
@@ -168,7 +187,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _output(self) -> str:
         return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
 
-    def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, np.ndarray]:
+    def _objective(self, dtype: Any) -> Objective:
+        return of_classifier(self.loss, self.out_activation_, self.n_outputs_, self.gamma)
+
+    def _class_weights(self, y: np.ndarray) -> ClassWeights | None:
+        if self.class_weight is None:
+            return None
+        labels = self._label_binarizer.y_type_.startswith("multilabel")
+        return ClassWeights(self.class_weight, self.classes_, y, labels)
+
+    def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
         X, y = validate_data(
             self,
             X,
@@ -180,6 +208,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         )
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
+        return X, y
+
+    def _validate_held(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
+        X, y = self._checked(X, y, reset=False)
+        classes = np.setdiff1d(unique_labels(y), self.classes_)
+        if len(classes):
+            raise ValueError(f"y_val has classes that y has not: {classes}; y has {self.classes_}.")
+        return X, self._label_binarizer.transform(y).astype(bool)
+
+    def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, np.ndarray]:
+        X, y = self._checked(X, y, reset)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._label_binarizer = LabelBinarizer()
             self._label_binarizer.fit(y)

@@ -7,11 +7,12 @@ from scipy.special import xlogy
 from sklearn.base import RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastnn.estimators.base import BaseMLP
+from fastnn.estimators.objective import Objective, has_exponential_outputs, of_regressor
+from fastnn.estimators.options import QUANTILE, losses
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -37,7 +38,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
         **BaseMLP._parameter_constraints,
-        "loss": [StrOptions({"squared_error", "poisson"})],
+        "loss": losses("squared_error", "poisson", "absolute_error", "huber", "quantile"),
+        "quantile": QUANTILE,
     }
 
     def __init__(
@@ -67,6 +69,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         epsilon=1e-8,
         n_iter_no_change=10,
         max_fun=15000,
+        quantile=0.5,
+        dropout=0.0,
+        batch_norm=False,
+        layer_norm=False,
+        l1=0.0,
+        clipnorm=None,
+        clipvalue=None,
+        global_clipnorm=None,
+        callbacks=None,
     ):
         self._take(locals())
 
@@ -100,11 +111,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return r2_score(y, predicted, sample_weight=sample_weight)
 
     def _output(self) -> str:
-        return "exp" if self.loss == "poisson" else "identity"
+        return "exp" if has_exponential_outputs(self.loss) else "identity"
+
+    def _objective(self, dtype: Any) -> Objective:
+        return of_regressor(self.loss, self.n_outputs_, dtype, self.quantile)
 
     def _constant(self, y: np.ndarray, sample_weight: Any, batch_size: int) -> float:
         """Return what a deviance has beside ``prediction - y * log(prediction)``: y alone decides it."""
-        if self.loss != "poisson":
+        if not isinstance(self.loss, str) or self.loss != "poisson":
             return 0.0
         rows = (xlogy(y, y) - y).sum(axis=1)
         if sample_weight is None:
@@ -114,6 +128,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         sums = np.add.reduceat(rows * sample_weight, starts)
         means = np.divide(sums, totals, out=np.zeros(len(starts)), where=totals != 0)
         return float(np.average(means, weights=np.diff([*starts, len(y)])))
+
+    def _validate_held(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
+        return self._validate_input(X, y, False, reset=False)
 
     def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, np.ndarray]:
         X, y = validate_data(
