@@ -20,24 +20,26 @@ from fastnn.estimators.weighting import ClassWeights
 class MLPClassifier(ClassifierMixin, BaseMLP):
     """A multi-layer perceptron that classifies: scikit-learn's ``MLPClassifier``, over compiled training.
 
-    The loss is the log-loss, of one class of several (softmax), of two (one logistic output), or of several
-    labels at once (a logistic output each).
+    The outputs are probabilities: of one class of several (softmax), of two (one logistic output), or of
+    several labels at once (a logistic output each). Arguments up to ``max_fun`` are scikit-learn's.
 
     Parameters
     ----------
     hidden_layer_sizes : array-like of int
         Units of each hidden layer.
-    activation : {"identity", "logistic", "tanh", "relu"}
-        Of the hidden layers.
-    solver : {"lbfgs", "sgd", "adam"}
-        "lbfgs" is SciPy's, on all rows at once, in float64.
+    activation : {"identity", "logistic", "tanh", "relu"}, any other of ``fastnn.activations``, or list
+        Of the hidden layers; of a list, one of each. Names, or functions as layers take them.
+    solver : {"lbfgs", "sgd", "adam"}, another name out of ``fastnn.optimizers``, or an Optimizer
+        "lbfgs" is SciPy's, on all rows at once, in float64. Another name has ``learning_rate_init`` and else
+        that optimizer's defaults; an Optimizer (which is not changed) has its own rate.
     alpha : float
         ``alpha / 2`` times the sum of the squares of the kernels is added to the losses' sum of each batch.
     batch_size : int or "auto"
         "auto" is ``min(200, rows)``.
-    learning_rate : {"constant", "invscaling", "adaptive"}
-        Of "sgd". "invscaling" divides ``learning_rate_init`` by ``t_ ** power_t`` after each epoch,
-        "adaptive" divides the rate by 5 where training would otherwise stop, until it is 1e-6.
+    learning_rate : {"constant", "invscaling", "adaptive"}, or a LearningRateSchedule
+        The names, of "sgd": "invscaling" divides ``learning_rate_init`` by ``t_ ** power_t`` after each
+        epoch, "adaptive" divides the rate by 5 where training would otherwise stop, until it is 1e-6. A
+        schedule out of ``fastnn.optimizers.schedules``, or one of your own, is of all solvers but "lbfgs".
     learning_rate_init : float
     power_t : float
     max_iter : int
@@ -45,19 +47,21 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     shuffle : bool
         Whether each epoch takes the rows in another order.
     random_state : int, RandomState or None
-        Of the first weights (the same as scikit-learn's), of the split for early stopping, and of the order
-        of the rows.
+        Of the first weights (the same as scikit-learn's), of the split for early stopping, of the order of
+        the rows, and of dropout.
     tol : float
         Less improvement than this is none.
     verbose : bool
         Whether to print a line for each epoch.
-    warm_start : bool
-        Whether `fit` goes on from the weights of the `fit` before.
+    warm_start : bool or "optimizer"
+        Whether `fit` goes on from the weights of the `fit` before; "optimizer": and from what the optimizer
+        remembers, with the learning rate and all else as they are set now.
     momentum : float
         Of "sgd".
     nesterovs_momentum : bool
-    early_stopping : bool
-        Whether to hold out rows, stop where their score does not improve, and end with the best weights.
+    early_stopping : bool or "loss"
+        Whether to hold out rows (or take the validation data that `fit` is given), stop where their score
+        does not improve, and end with the best weights; "loss": where their loss does not improve.
     validation_fraction : float
         Share of the rows that are held out.
     beta_1, beta_2, epsilon : float
@@ -66,12 +70,37 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Epochs without an improvement after which training stops.
     max_fun : int
         Of "lbfgs": calls of the loss at most.
+    loss : {"log_loss", "focal"}, a Loss, or a function out of ``fastnn.losses``
+        "focal" multiplies the log-loss of what has probability p by ``(1 - p) ** gamma``. A Loss, also one
+        of your own, gets probabilities, and targets one-hot, or class numbers where it takes those.
+    gamma : float
+        Of "focal".
+    class_weight : dict, list of dict, "balanced" or None
+        By class, what its rows' weights are multiplied by; "balanced" makes classes count the same. Of
+        several labels, a list with a dict for each, and the factors are multiplied. In validation data too.
+    dropout : float, or list of float
+        Share of a hidden layer's outputs that each step leaves out; of a list, of each layer.
+    batch_norm, layer_norm : bool
+        Whether hidden layers are normalized, before their activation: by ``BatchNormalization``, or by
+        ``LayerNormalization``.
+    l1 : float
+        ``l1`` times the sum of the kernels' absolute values is added, as ``alpha``'s is.
+    clipnorm, clipvalue, global_clipnorm : float, optional
+        Most that the norm of one array's gradient, any element, or the norm of all gradients may be; one of
+        them.
+    callbacks : list of Callback, optional
+        Which see epochs: ``logs`` are loss, and of validation data val_loss and val_score. Their ``model``
+        is this estimator, with its weights as they are then, and what a model's callbacks use:
+        ``stop_training``, ``optimizer.learning_rate``, ``get_weights()``, ``set_weights(weights)``.
 
     Attributes
     ----------
     classes_ : ndarray
     coefs_, intercepts_ : list of ndarray
         Kernels (inputs, units) and biases (units,) of each layer. They may be changed.
+    norms_ : list of dict
+        Of each hidden layer "gamma" and "beta", (units,), and with ``batch_norm`` "moving_mean" and
+        "moving_variance"; empty without normalization. They may be changed.
     loss_ : float
         Of the last epoch, penalty included.
     best_loss_ : float or None
@@ -79,7 +108,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     loss_curve_ : list of float
         Of each epoch; not with "lbfgs".
     validation_scores_, best_validation_score_
-        Accuracies of the rows held out; None without early stopping.
+        Accuracies of the validation data, with ``early_stopping=True`` or callbacks; else None.
+    validation_loss_curve_, best_validation_loss_
+        Losses of the validation data, penalties not included; None where there are none.
     n_iter_ : int
         Epochs of the last `fit`.
     t_ : int

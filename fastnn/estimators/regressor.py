@@ -20,19 +20,27 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson"}
+    loss : {"squared_error", "poisson", "absolute_error", "huber", "quantile"}, a Loss, or a function
         Half the squared error, or half the Poisson deviance, with exponential outputs, of targets of at
-        least 0.
-    hidden_layer_sizes, activation, ..., max_fun
+        least 0; as ``fastnn.losses`` has them, and means over the outputs, the absolute error, Huber's loss
+        (squares up to 1), and the pinball loss. A Loss may be one of your own, a function is one out of
+        ``fastnn.losses``.
+    hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t
+        As of `MLPClassifier`, and so the following:
+    max_iter, shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping,
+    validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
+    quantile : float
+        Of ``loss="quantile"``: the share of targets that shall lie below the predictions.
+    dropout, batch_norm, layer_norm, l1, clipnorm, clipvalue, global_clipnorm, callbacks
         As of `MLPClassifier`.
 
     Attributes
     ----------
     validation_scores_, best_validation_score_
-        R2 of the rows held out; None without early stopping.
-    coefs_, intercepts_, loss_, best_loss_, loss_curve_, n_iter_, t_, n_layers_, n_outputs_, out_activation_
+        R2 of the validation data, with ``early_stopping=True`` or callbacks; else None.
+    coefs_, intercepts_, norms_, loss_, best_loss_, loss_curve_, validation_loss_curve_, best_validation_loss_
         As of `MLPClassifier`.
-    n_features_in_, feature_names_in_
+    n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_
         As of `MLPClassifier`.
     """
 
