@@ -4,7 +4,7 @@ Run it: ``python examples/pipeline_validation.py``
 """
 
 import numpy as np
-from sklearn import set_config
+from sklearn import config_context
 from sklearn.compose import ColumnTransformer
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
@@ -36,8 +36,7 @@ def customers(seed=0):
 
 
 def network(seed=0):
-    """The pipeline. ``transform_input`` sends X_val through its first step, as it does with X."""
-    set_config(enable_metadata_routing=True)
+    """The pipeline; ``transform_input`` sends X_val through its first step, as X."""
     columns = ColumnTransformer(
         [("numbers", StandardScaler(), [0, 1]), ("words", OneHotEncoder(sparse_output=False), [2, 3])]
     )
@@ -59,8 +58,9 @@ def train(seed=0):
     x, y = customers(seed)
     x_train, x_rest, y_train, y_rest = train_test_split(x, y, test_size=1 / 3, random_state=seed)
     x_val, x_test, y_val, y_test = train_test_split(x_rest, y_rest, test_size=0.5, random_state=seed)
-    pipe = network(seed)
-    pipe.fit(x_train, y_train, X_val=x_val, y_val=y_val)
+    with config_context(enable_metadata_routing=True):  # or, for good, sklearn.set_config(...)
+        pipe = network(seed)
+        pipe.fit(x_train, y_train, X_val=x_val, y_val=y_val)
     return pipe, pipe.score(x_test, y_test)
 
 
