@@ -156,6 +156,7 @@ def test_an_activation_for_each_layer(behind):
     model = twin(e, behind=["linear" if name == "identity" else name for name in behind])
     assert_alike(e, model, trained(model))
     np.testing.assert_allclose(e.predict(X), model.predict(X, verbose=0)[:, 0], rtol=1e-9)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(e)).predict(X), e.predict(X))
 
 
 def test_one_activation_is_that_of_all_layers():

@@ -29,7 +29,7 @@ _EPSILON, _MOMENTUM = 1e-3, 0.99  # Keras's
 
 
 class Weights(NamedTuple):
-    """All that an estimator has learned: kernels, biases, and vectors of the hidden layers' normalizations."""
+    """All that an estimator has learned; of each hidden layer's normalization, the vectors."""
 
     coefs: list[np.ndarray]
     intercepts: list[np.ndarray]

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
@@ -128,7 +127,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         "gamma": GAMMA,
         "class_weight": CLASS_WEIGHT,
     }
-    _scorer = staticmethod(accuracy_score)
 
     def __init__(
         self,
@@ -212,8 +210,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     def _decided(self, outputs: np.ndarray) -> np.ndarray:
         return self._label_binarizer.inverse_transform(outputs.ravel() if self.n_outputs_ == 1 else outputs)
 
-    def _labels(self, y: np.ndarray) -> np.ndarray:
-        return self._label_binarizer.inverse_transform(y)
+    def _score(self, y: np.ndarray, outputs: np.ndarray, sample_weight: Any) -> float:
+        if self.out_activation_ == "softmax":
+            right = outputs.argmax(axis=1) == y.argmax(axis=1)
+        else:
+            right = ((outputs > 0.5) == y).all(axis=1) | (len(self.classes_) == 1)
+        return float(np.average(right, weights=sample_weight))
 
     def _output(self) -> str:
         return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"

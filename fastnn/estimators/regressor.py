@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 from scipy.special import xlogy
 from sklearn.base import RegressorMixin, _fit_context
-from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -113,10 +112,17 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _decided(self, outputs: np.ndarray) -> np.ndarray:
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
 
-    def _scorer(self, y: np.ndarray, predicted: np.ndarray, sample_weight: Any) -> float:
-        if not np.isfinite(predicted).all():
+    def _score(self, y: np.ndarray, outputs: np.ndarray, sample_weight: Any) -> float:
+        if not np.isfinite(outputs).all() or len(y) < 2:
             return float("nan")
-        return r2_score(y, predicted, sample_weight=sample_weight)
+        kinds = [a.dtype for a in (y, outputs, sample_weight) if a is not None and a.dtype.kind == "f"]
+        y = y.astype(np.result_type(*kinds), copy=False)
+        weight = 1.0 if sample_weight is None else sample_weight[:, None]
+        off = (weight * (y - outputs) ** 2).sum(axis=0)
+        spread = (weight * (y - np.average(y, axis=0, weights=sample_weight)) ** 2).sum(axis=0)
+        # as scikit-learn has it where all targets are equal: 1 if they are met, else 0
+        missed = np.divide(off, spread, out=(off != 0).astype(off.dtype), where=spread != 0)
+        return float(np.average(1 - missed))
 
     def _output(self) -> str:
         return "exp" if has_exponential_outputs(self.loss) else "identity"

@@ -53,7 +53,7 @@ class Validation:
         self._e, self._trainer = e, trainer
         dtype, weight = trainer.dtype, part.sample_weight
         self._x = dense(part.X, dtype)
-        self._labels, self._weight = e._labels(part.y), weight
+        self._targets, self._weight = part.y, weight
         self._y = trainer.objective.targets(part.y, dtype)
         self._w = None if weight is None else dense(weight, dtype)
         self._constant = e._constant(part.y, weight, len(self._x))
@@ -74,5 +74,4 @@ class Validation:
         """Return the score of the outputs that `loss` has seen; NaN once the weights have diverged."""
         if self._trainer.diverged:
             return float("nan")
-        e = self._e
-        return e._scorer(self._labels, e._decided(self._outputs), sample_weight=self._weight)
+        return self._e._score(self._targets, self._outputs, self._weight)
