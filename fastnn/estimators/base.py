@@ -212,6 +212,10 @@ class BaseMLP(BaseEstimator, ABC):
         """Return what `score` says of rows with these outputs; scikit-learn's metrics take far longer."""
         raise NotImplementedError
 
+    def _native_score(self) -> str | None:
+        """Return the kernels' metric that is `_score` without weights, if there is one."""
+        return None
+
     def _has_partial_fit(self) -> bool:
         if isinstance(self.solver, str) and self.solver == "lbfgs":
             raise AttributeError(

@@ -217,6 +217,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             right = ((outputs > 0.5) == y).all(axis=1) | (len(self.classes_) == 1)
         return float(np.average(right, weights=sample_weight))
 
+    def _native_score(self) -> str | None:
+        if self.out_activation_ == "softmax":
+            by_number = self._trainer.objective.resolved.targets == "class"
+            return "sparse_categorical_accuracy" if by_number else "categorical_accuracy"
+        return "binary_accuracy" if self.n_outputs_ == 1 and len(self.classes_) > 1 else None
+
     def _output(self) -> str:
         return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
 

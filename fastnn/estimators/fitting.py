@@ -9,6 +9,7 @@ import math
 import warnings
 from typing import Any
 
+import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from fastnn.estimators.architecture import calls_python, plan
@@ -56,8 +57,6 @@ class Fitting:
         # dropout needs a seed too
         draws = e.shuffle or any(layer[0] == "drop" for layer in trainer.layers)
         seed = int(e._random_state.randint(2**31 - 1)) if draws else 0
-        net = trainer.prepare(e._weights(), e.l1, e.alpha, weight is not None)
-        trainer.objective.look(net, x, y)
         self.held = None if held is None else Validation(e, trainer, held)
         self._begin_records()
         self.epochs = 1 if incremental else e.max_iter
@@ -65,10 +64,19 @@ class Fitting:
         self.watch = Watch(e, trainer, self.epochs)
         falls = e.solver == "sgd" and e.learning_rate == "invscaling"
         # with a constant, sums would round differently here and there
-        self.by_epoch = self.held is not None or self.watch.by_epoch or falls or self.constant != 0
+        self.by_epoch = self.watch.by_epoch or falls or self.constant != 0
+        judged = None if self.held is None or self.by_epoch else self.held.native(self.scores)
+        self.by_epoch = self.by_epoch or (self.held is not None and judged is None)
+        validation, metrics = judged or (None, [])
+        self.judged = validation is not None  # by native epochs
         self.quiet = not self.by_epoch and not e.verbose and not self.watch
-        stopping = None if self.by_epoch else self._stopping()
-        self.training = trainer.begin(x, y, weight, batch_size, e.shuffle, seed, self.epochs, stopping)
+        self.improved = False  # whether the native epochs have kept weights that are the best
+        net = trainer.prepare(e._weights(), e.l1, e.alpha, weight is not None, metrics)
+        trainer.objective.look(net, x, y)
+        stopping = None if self.by_epoch else self._stopping(1 + len(metrics))
+        self.training = trainer.begin(
+            x, y, weight, batch_size, e.shuffle, seed, self.epochs, stopping, validation
+        )
         # whether its native calls need Python, and cannot go along with others
         self.alone = self.training.calls_python or calls_python(trainer.layers)
         self.seen = 0  # epochs of the training that are entered
@@ -105,17 +113,23 @@ class Fitting:
         if not self.stops_on and e.best_loss_ is None:
             e.best_loss_ = math.inf
 
-    def _stopping(self) -> dict[str, Any]:
-        """Return the rule by which the schedule returns."""
+    def _stopping(self, results: int) -> dict[str, Any]:
+        """Return the rule by which the schedule returns; so many columns are the training's own."""
         e = self.estimator
+        column, best = {
+            "": (0, e.best_loss_),
+            "loss": (results, e.best_validation_loss_),
+            "score": (results + 1, e.best_validation_score_),
+        }[self.stops_on]
         return {
             "rule": "tolerance",
-            "column": 0,
-            "mode": "min",
+            "column": column,
+            "mode": "max" if self.stops_on == "score" else "min",
             "min_delta": e.tol,
             "patience": min(e.n_iter_no_change, 2**62),
-            "best": e.best_loss_,
+            "best": best,
             "wait": e._no_improvement_count,
+            "restore_best_weights": bool(self.stops_on),
         }
 
     def run(self) -> None:
@@ -142,14 +156,17 @@ class Fitting:
         e = self.estimator
         if error is not None:
             self._diverge(error)
-        losses = self.training.logs[self.seen :, 0].tolist() if not self.trainer.diverged else []
+        rows = self.training.logs[self.seen :]
+        if self.trainer.diverged:  # not the epoch in which that was
+            finite = np.logical_and.accumulate(np.isfinite(rows[:, 0])).sum()
+            rows = rows[: 0 if self.by_epoch else finite]
         if self.quiet:
-            self._enter_all(losses)
+            self._enter_all(rows)
         else:
-            for loss in losses:
-                self._enter(loss)
+            for row in rows.tolist():
+                self._enter(row)
         while self.trainer.diverged and not self.done:
-            self._enter(math.nan)
+            self._enter([math.nan] * self.training.logs.shape[1])
         if e.solver == "sgd" and e.learning_rate == "invscaling" and not self.done:
             self.trainer.rate = e.learning_rate_init / (e.t_ + 1) ** e.power_t
 
@@ -160,17 +177,17 @@ class Fitting:
         if not self.stops_on:
             raise ValueError(NOT_FINITE)
 
-    def _enter(self, loss: float) -> None:
+    def _enter(self, row: list[float]) -> None:
         # an epoch, and what follows from it
         e = self.estimator
-        e.loss_ = loss + self.constant
+        e.loss_ = row[0] + self.constant
         self.seen += 1
         e.n_iter_ += 1
         e.t_ += self.rows
         e.loss_curve_.append(e.loss_)
         if e.verbose:
             print(f"Iteration {e.n_iter_}, loss = {e.loss_:.8f}")
-        logs = {"loss": e.loss_, **self._validate()}
+        logs = {"loss": e.loss_, **self._validate(row)}
         self._judge()
         stops = False
         if self.watch.by_epoch:
@@ -184,17 +201,32 @@ class Fitting:
         elif self.watch.by_epoch:
             self.watch.next(e.n_iter_)
 
-    def _enter_all(self, losses: list[float]) -> None:
+    def _enter_all(self, rows: np.ndarray) -> None:
         # the same of many epochs, which the schedule has judged
         e = self.estimator
-        if not losses:
+        if not len(rows):
             return
+        count, losses = len(rows), rows[:, 0].tolist()
         e.loss_ = losses[-1]
-        self.seen += len(losses)
-        e.n_iter_ += len(losses)
-        e.t_ += self.rows * len(losses)
+        self.seen += count
+        e.n_iter_ += count
+        e.t_ += self.rows * count
         e.loss_curve_.extend(losses)
-        e.best_loss_, e._no_improvement_count = self.training.best, self.training.wait
+        if not self.stops_on:
+            e.best_loss_ = self.training.best
+        if self.judged:
+            results = rows.shape[1] // 2
+            curve, scores = rows[:, results], rows[:, results + 1 :]
+            before = e.best_validation_loss_, e.best_validation_score_
+            e.validation_loss_curve_.extend(curve.tolist())
+            e.best_validation_loss_ = float(np.fmin.reduce(curve, initial=e.best_validation_loss_))
+            if self.scores:
+                e.validation_scores_.extend(scores[:, 0].tolist())
+                e.best_validation_score_ = float(np.fmax.reduce(scores[:, 0], initial=before[1]))
+            now = e.best_validation_loss_, e.best_validation_score_
+            at = 1 if self.stops_on == "score" else 0
+            self.improved = self.improved or before[at] != now[at]
+        e._no_improvement_count = self.training.wait
         self._see_end()
 
     def _see_end(self) -> None:
@@ -211,15 +243,16 @@ class Fitting:
                     stacklevel=7,
                 )
 
-    def _validate(self) -> dict[str, float]:
+    def _validate(self, row: list[float]) -> dict[str, float]:
         # loss and score of the validation data, entered; callbacks see them as the epoch's logs
         e = self.estimator
         if self.held is None:
             return {}
-        found = {"val_loss": self.held.loss()}
+        native = row[len(row) // 2 :]
+        found = {"val_loss": native[0] if self.judged else self.held.loss()}
         e.validation_loss_curve_.append(found["val_loss"])
         if self.scores:
-            found["val_score"] = self.held.score()
+            found["val_score"] = native[1] if self.judged else self.held.score()
             e.validation_scores_.append(found["val_score"])
         if e.verbose and self.stops_on == "score":
             print(f"Validation score: {found['val_score']:f}")
@@ -238,7 +271,9 @@ class Fitting:
         if self.scores:
             found["score"] = self._compared("best_validation_score_", e.validation_scores_[-1], 1)
         improved, better = found[self.stops_on]
-        if better and self.stops_on:
+        if better and self.judged:
+            self.improved = True
+        elif better and self.stops_on:
             e._best = self.trainer.weights()
         e._no_improvement_count = 0 if improved else e._no_improvement_count + 1
 
@@ -281,6 +316,10 @@ class Fitting:
     def end(self) -> None:
         """Give the weights to the estimator, whatever happened."""
         e = self.estimator
+        if self.judged and self.stops_on and (self.improved or not self.trainer.diverged):
+            self.training.finish()  # with the best weights, where any were better than those before
+            if self.training.restored:
+                e._best = self.trainer.weights()
         self.trainer.close()
         if not self.stops_on:
             self.trainer.average()

@@ -98,7 +98,9 @@ class Trainer:
             weights.coefs[0].dtype,
         )
 
-    def prepare(self, weights: Weights, l1: float, alpha: float, weighted: bool) -> Network:
+    def prepare(
+        self, weights: Weights, l1: float, alpha: float, weighted: bool, metrics: Sequence[str] = ()
+    ) -> Network:
         """Return the network with these weights and settings; the optimizer goes on with what it remembers.
 
         Parameters
@@ -107,6 +109,8 @@ class Trainer:
         l1, alpha : float
         weighted : bool
             Whether rows will have weights.
+        metrics : list of str
+            Of the kernels, recorded beside the loss.
         """
         fresh = self._net is None
         if fresh:
@@ -119,6 +123,7 @@ class Trainer:
             chosen.native,
             chosen.hyper,
             weighted,
+            metrics,
             keep_optimizer=not fresh,
             rates=chosen.rates(),
             **chosen.choices(weights),
@@ -141,11 +146,12 @@ class Trainer:
         seed: int,
         epochs: int,
         stopping: dict[str, Any] | None,
+        validation: Any = None,
     ) -> Training:
         """Begin training on rows. `prepare` comes before, `close` after.
 
-        ``seed`` is that of the rows' order and of dropout; ``stopping`` the rule by which native calls
-        return, as `Training` takes it.
+        ``seed`` is that of the rows' order and of dropout; ``stopping``, the rule by which native calls
+        return, and ``validation`` are as `Training` takes them.
         """
         self.diverged = False
         self._training = Training(
@@ -158,6 +164,8 @@ class Trainer:
             epochs=epochs,
             sample_weight=sample_weight,
             stopping=stopping,
+            validation=validation,
+            validation_batch=0 if validation is None else len(validation[0]),
         )
         return self._training
 

@@ -1,5 +1,6 @@
 """From an estimator's ``loss`` to what its network is trained for."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,13 @@ class Objective(NamedTuple):
     factors: tuple[float, float] = (1.0, 1.0)
 
     def compile(
-        self, net: Network, solver: str, hyper: dict[str, float], weighted: bool, **settings: Any
+        self,
+        net: Network,
+        solver: str,
+        hyper: dict[str, float],
+        weighted: bool,
+        metrics: Sequence[str] = (),
+        **settings: Any,
     ) -> None:
         """Compile a network for it; what is further given goes to ``Network.compile``."""
         reduction = "mean_with_sample_weight" if weighted else "mean"
@@ -29,7 +36,7 @@ class Objective(NamedTuple):
             False,
             solver,
             hyper,
-            [],
+            list(metrics),
             reduction="sum" if self.resolved.reduction == "sum" else reduction,
             own=self.resolved.native_own(net.outputs),
             together=self.resolved.together,

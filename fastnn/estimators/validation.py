@@ -1,4 +1,7 @@
-"""Validation data: held out of the training's rows or given, and what is said of them after each epoch."""
+"""Validation data: held out of the training's rows or given, and what is said of them after each epoch.
+
+Native epochs say it themselves, where they can; elsewhere, and where callbacks look on, it is said here.
+"""
 
 from typing import Any, NamedTuple
 
@@ -57,14 +60,31 @@ class Validation:
         self._y = trainer.objective.targets(part.y, dtype)
         self._w = None if weight is None else dense(weight, dtype)
         self._constant = e._constant(part.y, weight, len(self._x))
-        self._net = Network(trainer.inputs, trainer.layers, dtype.name)
-        trainer.objective.compile(self._net, "sgd", {}, weight is not None)
-        self._outputs = np.empty((len(self._x), self._net.outputs), dtype)
+        self._net: Any = None
+
+    def native(self, scored: bool) -> tuple[Any, list[str]] | None:
+        """Return the data as `Training` takes them, and the metrics that score them; None where Python must.
+
+        Parameters
+        ----------
+        scored : bool
+            Whether a score is asked for.
+        """
+        metric = self._e._native_score()
+        if self._trainer.objective.resolved.apart or self._constant:
+            return None
+        if scored and (metric is None or self._weight is not None):  # weighted, sums would round differently
+            return None
+        return (self._x, self._y, self._w), [metric] if scored else []
 
     def loss(self) -> float:
         """Return the loss of the rows with the trainer's weights; NaN once those have diverged."""
         if self._trainer.diverged:
             return float("nan")
+        if self._net is None:
+            self._net = Network(self._trainer.inputs, self._trainer.layers, self._trainer.dtype.name)
+            self._trainer.objective.compile(self._net, "sgd", {}, self._weight is not None)
+            self._outputs = np.empty((len(self._x), self._net.outputs), self._trainer.dtype)
         self._net.set_weights(self._trainer.arrays())
         found = self._net.evaluate(self._x, self._y, self._w, outputs=self._outputs)[0]
         apart = self._trainer.objective.apart(self._y, self._outputs, self._w)
