@@ -569,6 +569,75 @@ def test_stopping_on_the_loss():
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("early", [False, True, "loss"])
+@pytest.mark.parametrize(
+    "y", [CLASSES, BINARY, LABELS, NUMBER], ids=["classes", "binary", "labels", "number"]
+)
+@pytest.mark.parametrize("solver", ["adam", "sgd"])
+def test_native_epochs_judge_as_python_does(y, early, solver, monkeypatch):
+    """A callback makes Python look at each epoch."""
+    kind = regressor if y is NUMBER else classifier
+    settings = {"early_stopping": early, "n_iter_no_change": 4, "tol": 1e-3, "max_iter": 150, "alpha": 0.3}
+    settings.update(solver=solver, warm_start=True, validation_fraction=0.4)
+    if solver == "sgd":
+        settings.update(learning_rate="adaptive", learning_rate_init=0.1 if y is not NUMBER else 0.01)
+    held = {} if early else {"X_val": X[::3], "y_val": y[::3]}
+    if kind is classifier:
+        settings["loss"] = "focal" if y is CLASSES else "log_loss"
+    by_epoch = kind(**settings, callbacks=[Recording()])
+    native = kind(**settings)
+    for _ in range(2):
+        fitted(by_epoch, y=y, **held)
+    if early is not True or y is CLASSES or y is BINARY:  # else there is no native score
+        monkeypatch.setattr("fastnn.estimators.validation.Validation.loss", None)
+    for _ in range(2):
+        fitted(native, y=y, **held)
+    assert native.n_iter_ == by_epoch.n_iter_
+    assert native.loss_curve_ == by_epoch.loss_curve_
+    np.testing.assert_allclose(native.validation_loss_curve_, by_epoch.validation_loss_curve_, rtol=1e-12)
+    np.testing.assert_allclose(native.best_validation_loss_, by_epoch.best_validation_loss_, rtol=1e-12)
+    if early is True:
+        assert native.validation_scores_ == by_epoch.validation_scores_
+        assert native.best_validation_score_ == by_epoch.best_validation_score_
+    for a, b in zip(flat(native), flat(by_epoch), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("early", [True, "loss"])
+def test_divergence_keeps_the_best_weights(early):
+    settings = {"activation": "identity", "solver": "sgd", "learning_rate_init": 1e4, "max_iter": 30}
+    settings.update(early_stopping=early, alpha=10.0)
+    native, by_epoch = classifier(**settings), classifier(**settings, callbacks=[Recording()])
+    for e in (native, by_epoch):
+        with np.errstate(all="ignore"):
+            fitted(e, y=CLASSES)
+        assert np.isnan(e.loss_curve_[-1])
+        assert e.n_iter_ == 30
+    np.testing.assert_array_equal(native.loss_curve_, by_epoch.loss_curve_)
+    np.testing.assert_allclose(native.validation_loss_curve_, by_epoch.validation_loss_curve_, rtol=1e-12)
+    for a, b in zip(flat(native), flat(by_epoch), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_scores_are_scikit_learns_to_the_bit(dtype):
+    """Of outputs that come close, with weights and without, and where all targets are the same."""
+    from sklearn.metrics import r2_score
+
+    for targets in (NUMBER, Z, Z.astype(np.float32), np.round(NUMBER).astype(int), np.ones(ROWS)):
+        e = fitted(regressor(max_iter=3), X.astype(dtype), targets)
+        outputs = e._outputs(X.astype(dtype))
+        for weight in (None, WEIGHT):
+            ours = e._score(targets.reshape(ROWS, -1), outputs, weight)
+            assert ours == r2_score(targets, e.predict(X.astype(dtype)), sample_weight=weight)
+    for targets in (CLASSES, BINARY, LABELS):
+        e = fitted(classifier(max_iter=5), X.astype(dtype), targets)
+        outputs = e._outputs(X.astype(dtype))
+        for weight in (None, WEIGHT):
+            ours = e._score(e._label_binarizer.transform(targets).astype(bool), outputs, weight)
+            assert ours == e.score(X.astype(dtype), targets, sample_weight=weight)
+
+
 def test_lines_of_validation(capsys):
     for early, word in ((False, "loss"), ("loss", "loss"), (True, "score")):
         e = classifier(verbose=True, early_stopping=early, max_iter=2)
