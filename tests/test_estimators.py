@@ -321,21 +321,17 @@ def test_divergence_with_early_stopping_keeps_the_best_weights():
         np.testing.assert_allclose(a, b)
 
 
-def test_an_interrupted_fit_keeps_what_it_has(monkeypatch):
+def test_an_interrupted_fit_keeps_what_it_has():
+    class Interrupting(fastnn.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 6:
+                raise KeyboardInterrupt
+
     X, y = data("classes")
-    estimator = MLPClassifier(max_iter=50, random_state=0)
-    record = type(estimator)._record
-
-    def interrupting(self, rows):
-        record(self, rows)
-        if self.n_iter_ == 7:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(type(estimator), "_record", interrupting)
+    estimator = MLPClassifier(max_iter=50, random_state=0, callbacks=[Interrupting()])
     with pytest.warns(UserWarning, match="interrupted by user"):
         estimator.fit(X, y)
     assert len(estimator.loss_curve_) == 7
-    monkeypatch.undo()
     shorter = MLPClassifier(max_iter=7, random_state=0)
     fitted([shorter], X, y)
     np.testing.assert_array_equal(estimator.coefs_[0], shorter.coefs_[0])
