@@ -215,19 +215,21 @@ class Fitting:
         if not self.stops_on:
             e.best_loss_ = self.training.best
         if self.judged:
-            results = rows.shape[1] // 2
-            curve, scores = rows[:, results], rows[:, results + 1 :]
-            before = e.best_validation_loss_, e.best_validation_score_
-            e.validation_loss_curve_.extend(curve.tolist())
-            e.best_validation_loss_ = float(np.fmin.reduce(curve, initial=e.best_validation_loss_))
-            if self.scores:
-                e.validation_scores_.extend(scores[:, 0].tolist())
-                e.best_validation_score_ = float(np.fmax.reduce(scores[:, 0], initial=before[1]))
-            now = e.best_validation_loss_, e.best_validation_score_
-            at = 1 if self.stops_on == "score" else 0
-            self.improved = self.improved or before[at] != now[at]
+            self._enter_judged(rows[:, rows.shape[1] // 2 :])
         e._no_improvement_count = self.training.wait
         self._see_end()
+
+    def _enter_judged(self, rows: np.ndarray) -> None:
+        # what many epochs say of the validation data: loss and, where it is asked for, score
+        e = self.estimator
+        watched = "best_validation_score_" if self.stops_on == "score" else "best_validation_loss_"
+        before = getattr(e, watched)
+        e.validation_loss_curve_.extend(rows[:, 0].tolist())
+        e.best_validation_loss_ = float(np.fmin.reduce(rows[:, 0], initial=e.best_validation_loss_))
+        if self.scores:
+            e.validation_scores_.extend(rows[:, 1].tolist())
+            e.best_validation_score_ = float(np.fmax.reduce(rows[:, 1], initial=e.best_validation_score_))
+        self.improved = self.improved or getattr(e, watched) != before
 
     def _see_end(self) -> None:
         e = self.estimator
