@@ -55,7 +55,7 @@ class ClassWeights:
 
     def rows(self, y: np.ndarray, sample_weight: np.ndarray | None) -> np.ndarray:
         """Return the weights of rows, those given included."""
-        found = np.ones(len(y)) if sample_weight is None else sample_weight
+        found = np.ones(len(y))
         for weights, column in zip(self._weights, self._columns(y), strict=True):
             found = found * weights[column]
-        return found
+        return found if sample_weight is None else found * sample_weight
