@@ -942,8 +942,8 @@ FAST = {"max_iter": 40, "hidden_layer_sizes": (20,), "learning_rate_init": 0.02}
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @parametrize_with_checks(
     [
-        MLPClassifier(batch_norm=True, class_weight="balanced", loss="focal", gamma=0.5, **FAST),
-        MLPRegressor(loss="huber", layer_norm=True, solver="adamw", early_stopping="loss", **FAST),
+        MLPClassifier(layer_norm=True, activation=["gelu"], loss="focal", gamma=0.5, l1=1e-4, **FAST),
+        MLPRegressor(loss="huber", layer_norm=True, solver="nadam", clipnorm=5.0, **FAST),
     ]
 )
 def test_scikit_learns_checks(estimator, check):

@@ -37,7 +37,7 @@ class Weights(NamedTuple):
 
     def flat(self) -> list[np.ndarray]:
         """Return them in the order of ``Network.weights``."""
-        found = []
+        found: list[np.ndarray] = []
         for i, pair in enumerate(zip(self.coefs, self.intercepts, strict=True)):
             found.extend(pair)
             if i < len(self.norms):

@@ -85,11 +85,13 @@ class BaseMLP(BaseEstimator, ABC):
         require_together(self, incremental, held is not None)
         require_layers(self.activation, self.dropout, len(sizes))
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        train = self._part(*(validate or self._validate_input)(X, y, incremental, reset=first), sample_weight)
+        X, y = (validate or self._validate_input)(X, y, incremental, reset=first)
+        train = self._part(X, y, sample_weight)
         self.n_outputs_ = train.y.shape[1]
         by_class = self._class_weights(train.y)
         if held is not None:
-            held = self._part(*self._validate_held(*held[:2]), held[2])
+            X, y = self._validate_held(*held[:2])
+            held = self._part(X, y, held[2])
             if held.y.shape[1] != self.n_outputs_:
                 raise ValueError(f"y_val has {held.y.shape[1]} columns, but y has {self.n_outputs_}.")
         if by_class is not None:

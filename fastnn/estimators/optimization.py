@@ -82,5 +82,6 @@ def optimization(e: Any) -> Optimization:
     if e.solver == "adam":
         own = {"beta_1": e.beta_1, "beta_2": e.beta_2, "epsilon": e.epsilon}
         return Optimization("adam", {"learning_rate": rate, **own, **clips}, schedule)
-    made = optimizers.TABLE[e.solver](learning_rate=rate, **clips)  # type: ignore[call-arg]
+    kind: Any = optimizers.TABLE[e.solver]
+    made = kind(learning_rate=rate, **clips)
     return Optimization(made.native, made.native_hypers(), schedule, made)
