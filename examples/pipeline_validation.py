@@ -28,7 +28,7 @@ def customers(seed=0):
         + 0.8 * (np.log(income) - 10.4) * (plan - 1)
         + np.array([0.8, -0.5, 0.0, -0.9])[city]
     )
-    stays = np.where(wish + rng.logistic(0, 0.3, ROWS) > 0, "stays", "leaves")
+    stays = np.where(wish + rng.logistic(0, 0.15, ROWS) > 0, "stays", "leaves")
     table = np.empty((ROWS, 4), dtype=object)
     for i, column in enumerate((age, income, CITIES[city], PLANS[plan])):
         table[:, i] = column
