@@ -24,6 +24,7 @@ NAMES = [
     "real_time_inference",
     "policy_gradient",
     "explain_decision",
+    "pipeline_validation",
 ]
 SEEDS = range(20)
 
@@ -35,6 +36,7 @@ def load(name):
         "digits": ["sklearn", "matplotlib"],
         "line_fit": ["matplotlib"],
         "explain_decision": ["sklearn"],
+        "pipeline_validation": ["sklearn"],
     }.get(name, []):
         pytest.importorskip(needed)
     spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
@@ -229,3 +231,13 @@ def test_explain_decision_finds_what_decides():
     pushed = example.pushes(model, row)
     assert pushed[1] > pushed[3] > 5 * np.abs(pushed[[0, 2, 4, 5]]).max()
     assert (example.pushes(model, -row)[[1, 3]] < 0).all()
+
+
+def test_pipeline_validation_stops_where_other_rows_say():
+    example = load("pipeline_validation")
+    pipe, accuracy = example.train()
+    trained = pipe["network"]
+    assert accuracy > 0.85
+    assert trained.n_iter_ < trained.max_iter
+    assert trained.best_validation_loss_ == min(trained.validation_loss_curve_)
+    assert trained.coefs_[0].shape == (2 + len(example.CITIES) + len(example.PLANS), 32)

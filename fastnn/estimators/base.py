@@ -2,8 +2,6 @@
 
 import warnings
 from abc import ABC
-from itertools import pairwise
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -11,43 +9,21 @@ from scipy.optimize import minimize
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from fastnn.estimators.architecture import Weights, first_weights, plan, require_layers
 from fastnn.estimators.fitting import NOT_FINITE, Fitting
-from fastnn.estimators.networks import Forward, LossAndGradient, Trainer, dense, targets
-
-STOCHASTIC = ("sgd", "adam")
+from fastnn.estimators.networks import Forward, LossAndGradient, Trainer, dense
+from fastnn.estimators.objective import Objective
+from fastnn.estimators.optimization import optimization
+from fastnn.estimators.options import CONSTRAINTS, require_together
+from fastnn.estimators.validation import Part
 
 
 class BaseMLP(BaseEstimator, ABC):
     """A multi-layer perceptron with scikit-learn's interface; see its two subclasses."""
 
-    _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions({"identity", "logistic", "tanh", "relu"})],
-        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "verbose": ["verbose"],
-        "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="both")],
-        "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
-        "max_fun": [Interval(Integral, 1, None, closed="left")],
-    }
+    _parameter_constraints: dict[str, Any] = CONSTRAINTS
 
     def _take(self, given: dict[str, Any]) -> None:
         """Keep the constructor's arguments as they are."""
@@ -57,7 +33,7 @@ class BaseMLP(BaseEstimator, ABC):
     # Fitting ------------------------------------------------------------------------------------------------
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Train on rows ``X`` and their targets.
 
         Parameters
@@ -67,92 +43,124 @@ class BaseMLP(BaseEstimator, ABC):
         y : array-like, (rows,) or (rows, outputs)
             Of a classifier, classes, or (rows, labels) of 0 and 1.
         sample_weight : array-like, (rows,), optional
+        X_val, y_val, sample_weight_val : array-like, optional
+            Validation data, as the three before, which ``early_stopping`` takes instead of rows held out. In
+            a pipeline, ``Pipeline(..., transform_input=["X_val"])`` transforms them as the others.
 
         Returns
         -------
         self
         """
-        return self._fit(X, y, sample_weight)
+        held = None
+        if X_val is not None and y_val is not None:
+            held = X_val, y_val, sample_weight_val
+        elif any(given is not None for given in (X_val, y_val, sample_weight_val)):
+            raise ValueError("X_val and y_val must be given together; sample_weight_val is of both.")
+        return self._fit(X, y, sample_weight, held=held)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool = False) -> Any:
-        fitting = self._begin(X, y, sample_weight, incremental)
+    def _fit(self, X: Any, y: Any, sample_weight: Any, incremental: bool = False, held: Any = None) -> Any:
+        fitting = self._begin(X, y, sample_weight, incremental, held=held)
         if fitting is not None:
             fitting.run()
         self._require_finite()
         return self
 
     def _begin(
-        self, X: Any, y: Any, sample_weight: Any, incremental: bool = False, validate: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        incremental: bool = False,
+        validate: Any = None,
+        held: Any = None,
     ) -> Fitting | None:
         """Check the data and draw the first weights; return the training to run, None where it is done.
 
-        ``validate`` takes the place of `_validate_input`.
+        ``validate`` takes the place of `_validate_input`; ``held`` are validation data.
         """
         sizes = self.hidden_layer_sizes
         sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
         if any(size <= 0 for size in sizes):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        require_together(self, incremental, held is not None)
+        require_layers(self.activation, self.dropout, len(sizes))
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
         X, y = (validate or self._validate_input)(X, y, incremental, reset=first)
-        if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X)
-        if y.ndim == 1:
-            y = y.reshape(-1, 1)
-        self.n_outputs_ = y.shape[1]
+        train = self._part(X, y, sample_weight)
+        self.n_outputs_ = train.y.shape[1]
+        by_class = self._class_weights(train.y)
+        if held is not None:
+            X, y = self._validate_held(*held[:2])
+            held = self._part(X, y, held[2])
+            if held.y.shape[1] != self.n_outputs_:
+                raise ValueError(f"y_val has {held.y.shape[1]} columns, but y has {self.n_outputs_}.")
+        if by_class is not None:
+            train, held = [
+                part and part._replace(sample_weight=by_class.rows(part.y, part.sample_weight))
+                for part in (train, held)
+            ]
         self._random_state = check_random_state(self.random_state)
         if first:
-            self._initialize([X.shape[1], *sizes, self.n_outputs_], X.dtype)
+            self._initialize([train.X.shape[1], *sizes, self.n_outputs_], train.X.dtype)
         if not hasattr(self, "_forward"):
             self._forward = Forward()
-        if self.solver == "lbfgs":
-            self._fit_lbfgs(X, y, sample_weight)
+        if isinstance(self.solver, str) and self.solver == "lbfgs":
+            self._fit_lbfgs(*train)
             return None
-        return Fitting(self, X, y, sample_weight, incremental)
+        return Fitting(self, train, held, incremental)
+
+    def _part(self, X: Any, y: np.ndarray, sample_weight: Any) -> Part:
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        return Part(X, y.reshape(-1, 1) if y.ndim == 1 else y, sample_weight)
 
     def _require_finite(self) -> None:
-        if not all(np.isfinite(w).all() for w in [*self.coefs_, *self.intercepts_]):
+        if not all(np.isfinite(w).all() for w in self._weights().flat()):
             raise ValueError(NOT_FINITE)
 
     def _initialize(self, sizes: list[int], dtype: Any) -> None:
-        """Draw weights as scikit-learn does (Glorot and Bengio, 2010), and begin the records."""
+        """Draw the first weights, and begin the records."""
         self.n_iter_ = 0
         self.t_ = 0
         self.n_layers_ = len(sizes)
         self.out_activation_ = self._output()
-        self.coefs_, self.intercepts_ = [], []
-        for inputs, units in pairwise(sizes):
-            bound = np.sqrt((2.0 if self.activation == "logistic" else 6.0) / (inputs + units))
-            draw = self._random_state.uniform
-            self.coefs_.append(draw(-bound, bound, (inputs, units)).astype(dtype, copy=False))
-            self.intercepts_.append(draw(-bound, bound, units).astype(dtype, copy=False))
-        self._best = [w.copy() for w in self.coefs_], [b.copy() for b in self.intercepts_]
-        if self.solver in STOCHASTIC:
+        self._keep(first_weights(self, sizes, dtype, self._random_state))
+        self._best = self._weights().copy()
+        if not isinstance(self.solver, str) or self.solver != "lbfgs":
             self.loss_curve_: list[float] = []
             self._no_improvement_count = 0
-            early = self.early_stopping
-            self.best_loss_: Any = None if early else np.inf
-            self.validation_scores_: Any = [] if early else None
-            self.best_validation_score_: Any = -np.inf if early else None
+            scored = self.early_stopping and self.early_stopping != "loss"
+            self.best_loss_: Any = None if self.early_stopping else np.inf
+            self.validation_scores_: Any = [] if scored else None
+            self.best_validation_score_: Any = -np.inf if scored else None
+            self.validation_loss_curve_: Any = None
+            self.best_validation_loss_: Any = None
 
-    def _trainer_of(self, solver: str, hyper: dict[str, float]) -> Trainer:
-        return Trainer((self.coefs_, self.intercepts_), self.activation, self.out_activation_, solver, hyper)
+    def _weights(self) -> Weights:
+        # those set by hand have no normalizations
+        return Weights(self.coefs_, self.intercepts_, getattr(self, "norms_", []))
 
-    def _arrays(self, X: Any, y: np.ndarray, sample_weight: Any, dtype: Any) -> Any:
-        """Return rows, targets and weights as the kernels read them."""
-        weights = None if sample_weight is None else dense(sample_weight, dtype)
-        return dense(X, dtype), targets(y, self.out_activation_, dtype), weights
+    def _keep(self, weights: Weights) -> None:
+        self.coefs_, self.intercepts_, self.norms_ = weights
 
     def _fit_lbfgs(self, X: Any, y: np.ndarray, sample_weight: Any) -> None:
         # SciPy's vector of weights is float64, and so is all that scikit-learn makes of it
-        self.coefs_ = [w.astype(np.float64) for w in self.coefs_]
-        self.intercepts_ = [b.astype(np.float64) for b in self.intercepts_]
-        weights = self.coefs_, self.intercepts_
-        rows = self._arrays(X, y, sample_weight, np.float64)
-        net = self._trainer_of("sgd", {}).prepare(weights, self.alpha, sample_weight is not None)
-        function = LossAndGradient(net, rows, weights, self._constant(y, sample_weight, len(y)))
+        double = np.dtype(np.float64)
+        weights = self._weights()
+        weights = weights.like([w.astype(double) for w in weights.flat()])
+        self._keep(weights)
+        objective = self._objective(double)
+        rows = dense(X, double), objective.targets(y, double)
+        layers = plan(weights, self.activation, self.out_activation_)
+        trainer = Trainer(weights, layers, objective, optimization(self))
+        net = trainer.prepare(weights, self.l1, self.alpha, sample_weight is not None)
+        objective.look(net, *rows)
+        given = None if sample_weight is None else dense(sample_weight, double)
+        constant = self._constant(y, sample_weight, len(y))
+        function = LossAndGradient(net, (*rows, given), weights, constant)
         found = minimize(
             function,
-            function.packed([*self.coefs_, *self.intercepts_]),
+            function.packed(weights),
             method="L-BFGS-B",
             jac=True,
             options={"maxfun": self.max_fun, "maxiter": self.max_iter, "gtol": self.tol},
@@ -169,22 +177,7 @@ class BaseMLP(BaseEstimator, ABC):
                 stacklevel=6,
             )
         self.loss_ = found.fun
-        self.coefs_, self.intercepts_ = function.unpacked(found.x)
-
-    def _hyper(self) -> dict[str, float]:
-        """Return the optimizer's hyper-parameters."""
-        if self.solver == "sgd":
-            return {
-                "learning_rate": float(self.learning_rate_init),
-                "momentum": self.momentum,
-                "nesterov": float(self.nesterovs_momentum),
-            }
-        return {
-            "learning_rate": float(self.learning_rate_init),
-            "beta_1": self.beta_1,
-            "beta_2": self.beta_2,
-            "epsilon": self.epsilon,
-        }
+        self._keep(function.unpacked(found.x))
 
     def _batch_rows(self, rows: int) -> int:
         if self.batch_size == "auto":
@@ -201,20 +194,32 @@ class BaseMLP(BaseEstimator, ABC):
     def _outputs(self, X: Any) -> np.ndarray:
         X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         forward = getattr(self, "_forward", None) or Forward()  # of weights set by hand there is none
-        return forward(X, (self.coefs_, self.intercepts_), self.activation, self.out_activation_)
+        return forward(X, self._weights(), self.activation, self.out_activation_)
 
     # What subclasses say ------------------------------------------------------------------------------------
+
+    def _objective(self, dtype: Any) -> Objective:
+        """Return what the network is trained for."""
+        raise NotImplementedError
+
+    def _class_weights(self, y: np.ndarray) -> Any:
+        """Return the `ClassWeights` of targets, if there are any."""
+        return None
 
     def _constant(self, y: np.ndarray, sample_weight: Any, batch_size: int) -> float:
         """Return what scikit-learn's loss has that the network's has not."""
         return 0.0
 
-    def _labels(self, y: np.ndarray) -> np.ndarray:
-        """Return targets as `_scorer` takes them."""
-        return y
+    def _score(self, y: np.ndarray, outputs: np.ndarray, sample_weight: Any) -> float:
+        """Return what `score` says of rows with these outputs; scikit-learn's metrics take far longer."""
+        raise NotImplementedError
+
+    def _native_score(self) -> str | None:
+        """Return the kernels' metric that is `_score` without weights, if there is one."""
+        return None
 
     def _has_partial_fit(self) -> bool:
-        if self.solver not in STOCHASTIC:
+        if isinstance(self.solver, str) and self.solver == "lbfgs":
             raise AttributeError(
                 f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
             )

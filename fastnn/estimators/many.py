@@ -170,8 +170,12 @@ class _Run:
     def train(self) -> None:
         """Train to the end."""
         try:
+            for i, fitting in self.fittings.items():
+                if fitting.alone:
+                    self._guarded(i, fitting.train)
+            others = {i: f for i, f in self.fittings.items() if not f.alone}
             for by_epoch in (False, True):
-                self._together([i for i, f in self.fittings.items() if f.by_epoch == by_epoch], by_epoch)
+                self._together([i for i, f in others.items() if f.by_epoch == by_epoch], by_epoch)
         finally:
             for i, fitting in self.fittings.items():
                 fitting.end()

@@ -12,60 +12,19 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
+from fastnn.estimators.architecture import Weights, plan
+from fastnn.estimators.objective import Objective
+from fastnn.estimators.optimization import Optimization
 from fastnn.kernels.loops import loss_gradients
 from fastnn.kernels.network import Network
 from fastnn.kernels.training import Training
 
-# scikit-learn's names of activations
-ACTIVATIONS = {
-    "identity": "linear",
-    "logistic": "sigmoid",
-    "tanh": "tanh",
-    "relu": "relu",
-    "softmax": "softmax",
-    "exp": "exponential",
-}
 CHUNK = 4096  # rows of a sparse matrix that predictions make dense together
-
-Weights = tuple[list[np.ndarray], list[np.ndarray]]  # kernels, biases
 
 
 def dense(X: Any, dtype: Any) -> np.ndarray:
     """Return rows as the kernels read them."""
     return np.require(X.toarray() if issparse(X) else X, dtype, ["C", "A"])
-
-
-def targets(y: np.ndarray, out_activation: str, dtype: Any) -> np.ndarray:
-    """Return targets as the loss of `loss_of` takes them, from (rows, outputs); of softmax, class numbers."""
-    if out_activation == "softmax":
-        y = y.argmax(axis=1).reshape(-1, 1)
-    return np.require(y, dtype, ["C", "A"])
-
-
-def loss_of(out_activation: str, outputs: int, dtype: Any) -> tuple[Any, tuple[float, float]]:
-    """Return the native loss that goes with the output, and what its gradient and it are multiplied by.
-
-    scikit-learn sums over the outputs where the kernels take the mean; but for the squared error, that is
-    only so of the gradient.
-    """
-    if out_activation == "softmax":
-        return "sparse_categorical_crossentropy", (1.0, 1.0)
-    if out_activation == "logistic":
-        return "binary_crossentropy", (outputs, outputs)
-    if out_activation == "exp":
-        return ("poisson", (float(np.finfo(dtype).tiny),)), (outputs, outputs)
-    return "mean_squared_error", (outputs / 2, 0.5)
-
-
-def plan(coefs: Sequence[np.ndarray], activation: str, out_activation: str) -> list[tuple[int, str, bool]]:
-    """Return the layers, as `Network` takes them."""
-    names = [activation] * (len(coefs) - 1) + [out_activation]
-    return [(w.shape[1], ACTIVATIONS[name], True) for w, name in zip(coefs, names, strict=True)]
-
-
-def interleaved(weights: Weights) -> list[np.ndarray]:
-    """Return kernels and biases in the order of ``Network.weights``."""
-    return [array for pair in zip(*weights, strict=True) for array in pair]
 
 
 class Forward:
@@ -77,22 +36,22 @@ class Forward:
     def __getstate__(self) -> dict[str, Any]:
         return {"_nets": {}}
 
-    def __call__(self, X: Any, weights: Weights, activation: str, out_activation: str) -> np.ndarray:
+    def __call__(self, X: Any, weights: Weights, activation: Any, out_activation: str) -> np.ndarray:
         """Return outputs for rows ``X``, dense or sparse.
 
         The weights are those of the call, since users may have changed them.
         """
-        coefs = weights[0]
+        coefs = weights.coefs
         dtype = np.result_type(X.dtype, *coefs)
         if dtype not in (np.float32, np.float64):
             dtype = np.dtype(np.float64)
-        layers = plan(coefs, activation, out_activation)
+        layers = plan(weights, activation, out_activation)
         key = (dtype.name, coefs[0].shape[0], *layers)
         net = self._nets.get(key)
         if net is None:
             self._nets.clear()
             net = self._nets[key] = Network(coefs[0].shape[0], layers, dtype.name)
-        net.set_weights(interleaved(weights))
+        net.set_weights(weights.flat())
         if not issparse(X):
             return net.predict(dense(X, dtype))
         X = X.tocsr()
@@ -107,30 +66,20 @@ class Trainer:
 
     Parameters
     ----------
-    weights : tuple of lists
-        Kernels and biases to begin with.
-    activation, out_activation : str
-        scikit-learn's names.
-    solver : {"sgd", "adam"}
-    hyper : dict
-        Hyper-parameters of the optimizer; ``learning_rate`` is the present one.
+    weights : Weights
+        Whose shapes and dtype count.
+    layers : tuple
+        As `plan` returns them.
+    objective : Objective
+    optimization : Optimization
     """
 
-    def __init__(
-        self,
-        weights: Weights,
-        activation: str,
-        out_activation: str,
-        solver: str,
-        hyper: dict[str, float],
-    ):
-        coefs = weights[0]
-        self.dtype = coefs[0].dtype
-        self.out_activation = out_activation
-        self.inputs, self.layers = coefs[0].shape[0], plan(coefs, activation, out_activation)
-        self.solver = solver
-        self.hyper = dict(hyper)
+    def __init__(self, weights: Weights, layers: tuple, objective: Objective, optimization: Optimization):
+        self.dtype = weights.coefs[0].dtype
+        self.inputs, self.layers = weights.coefs[0].shape[0], layers
+        self.objective, self.optimization = objective, optimization
         self.diverged = False
+        self._places = weights.like(range(len(weights.flat())))  # type: ignore[arg-type]
         self._remembered: Any = None  # by an optimizer that was pickled
         self._net: Any = None
         self._training: Any = None
@@ -141,37 +90,50 @@ class Trainer:
             state["_remembered"] = self._net.optimizer_slots(), self._net.iterations
         return state
 
-    def prepare(self, weights: Weights, alpha: float, weighted: bool) -> Network:
+    def fits(self, weights: Weights, layers: tuple) -> bool:
+        """Whether this can go on with other weights, for these layers."""
+        return (self.inputs, self.layers, self.dtype) == (
+            weights.coefs[0].shape[0],
+            layers,
+            weights.coefs[0].dtype,
+        )
+
+    def prepare(
+        self, weights: Weights, l1: float, alpha: float, weighted: bool, metrics: Sequence[str] = ()
+    ) -> Network:
         """Return the network with these weights and settings; the optimizer goes on with what it remembers.
 
         Parameters
         ----------
-        weights : tuple of lists
-        alpha : float
+        weights : Weights
+        l1, alpha : float
         weighted : bool
             Whether rows will have weights.
+        metrics : list of str
+            Of the kernels, recorded beside the loss.
         """
         fresh = self._net is None
         if fresh:
             self._net = Network(self.inputs, self.layers, self.dtype.name)
-        net = self._net
-        loss, factors = loss_of(self.out_activation, self.layers[-1][0], self.dtype)
-        net.set_variables([{"penalty": (0.0, alpha / 2)}, {}] * len(self.layers))
-        net.compile(
-            loss,
-            False,
-            self.solver,
-            self.hyper,
-            [],
+        net, chosen = self._net, self.optimization
+        penalty = {"penalty": (float(l1), alpha / 2)}
+        net.set_variables([penalty if kind == "kernel" else {} for kind in weights.kinds()])
+        self.objective.compile(
+            net,
+            chosen.native,
+            chosen.hyper,
+            weighted,
+            metrics,
             keep_optimizer=not fresh,
-            reduction="mean_with_sample_weight" if weighted else "mean",
-            factors=factors,
-            shared_penalties=True,
+            rates=chosen.rates(),
+            **chosen.choices(weights),
         )
         if fresh and self._remembered is not None:
-            net.set_optimizer_state(*self._remembered)
+            slots, iterations = self._remembered
+            if len(slots) == len(net.optimizer_slots()):  # else of another optimizer than now
+                net.set_optimizer_state(slots, iterations)
             self._remembered = None
-        net.set_weights(interleaved(weights))
+        net.set_weights(weights.flat())
         return net
 
     def begin(
@@ -180,13 +142,16 @@ class Trainer:
         y: np.ndarray,
         sample_weight: np.ndarray | None,
         batch_size: int,
-        seed: int | None,
+        shuffle: bool,
+        seed: int,
         epochs: int,
         stopping: dict[str, Any] | None,
+        validation: Any = None,
     ) -> Training:
-        """Begin training on rows; without a seed, in their order. `prepare` comes before, `close` after.
+        """Begin training on rows. `prepare` comes before, `close` after.
 
-        ``stopping`` is the rule by which native calls return, as `Training` takes it.
+        ``seed`` is that of the rows' order and of dropout; ``stopping``, the rule by which native calls
+        return, and ``validation`` are as `Training` takes them.
         """
         self.diverged = False
         self._training = Training(
@@ -194,11 +159,13 @@ class Trainer:
             x,
             y,
             batch_size=batch_size,
-            shuffle=seed is not None,
-            seed=seed or 0,
+            shuffle=shuffle,
+            seed=seed,
             epochs=epochs,
             sample_weight=sample_weight,
             stopping=stopping,
+            validation=validation,
+            validation_batch=0 if validation is None else len(validation[0]),
         )
         return self._training
 
@@ -208,28 +175,47 @@ class Trainer:
             self._training.close()
             self._training = None
 
+    def average(self) -> None:
+        """Where the optimizer averages the weights, put the averages in their place."""
+        if self.optimization.averages:
+            self._net.take_averages()
+
+    @property
+    def iterations(self) -> int:
+        """Steps taken."""
+        return 0 if self._net is None else self._net.iterations
+
+    @property
+    def scheduled(self) -> bool:
+        """Whether the learning rate follows a schedule."""
+        return self.optimization.rates() is not None
+
     @property
     def rate(self) -> float:
         """The learning rate."""
-        return self.hyper["learning_rate"]
+        found = self.optimization.scheduled(self.iterations)
+        return self.optimization.hyper["learning_rate"] if found is None else found
 
     @rate.setter
     def rate(self, value: float) -> None:
-        self.hyper["learning_rate"] = value
+        self.optimization.hyper["learning_rate"] = value
         self._net.set_hyper("learning_rate", value)
 
-    def predict(self, x: np.ndarray) -> np.ndarray:
-        """Return the outputs as they are now."""
-        return self._net.predict(x)
+    def arrays(self) -> list[np.ndarray]:
+        """Return copies of all weights as they are now, in the order of ``Network.weights``."""
+        return self._net.weights()
+
+    def set_arrays(self, arrays: Sequence[np.ndarray]) -> None:
+        """Go on with other weights."""
+        self._net.set_weights(arrays)
 
     def weights(self) -> Weights:
-        """Return copies of kernels and biases as they are now."""
-        found = self._net.weights()
-        return found[::2], found[1::2]
+        """Return copies of all weights as they are now."""
+        return self._places.like(self._net.weights())
 
 
 class LossAndGradient:
-    """What SciPy minimizes: the loss of all rows and its gradient, of kernels and biases in one vector.
+    """What SciPy minimizes: the loss of all rows and its gradient, of all weights in one vector.
 
     Parameters
     ----------
@@ -237,7 +223,7 @@ class LossAndGradient:
         As `Trainer.prepare` returned it.
     rows : tuple
         x, y and weights, as its training takes them.
-    weights : tuple of lists
+    weights : Weights
         Whose shapes count.
     constant : float
         Added to the loss.
@@ -251,27 +237,27 @@ class LossAndGradient:
         constant: float,
     ):
         self._net, self._rows, self._constant = net, rows, constant
-        self._shapes = [w.shape for w in [*weights[0], *weights[1]]]
+        self._weights = weights
+        self._shapes = [w.shape for w in weights.trained]
         self._ends = np.cumsum([math.prod(shape) for shape in self._shapes])[:-1]
 
     @staticmethod
-    def packed(arrays: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the vector of kernels, then biases."""
-        return np.concatenate([a.ravel() for a in arrays])
+    def packed(weights: Weights) -> np.ndarray:
+        """Return the vector of kernels, then biases, then what normalizations have."""
+        return np.concatenate([a.ravel() for a in weights.trained])
 
     def unpacked(self, vector: np.ndarray) -> Weights:
-        """Return copies of kernels and biases."""
+        """Return copies of a vector's weights."""
         parts = np.split(vector, self._ends)
-        arrays = [part.reshape(shape).copy() for part, shape in zip(parts, self._shapes, strict=True)]
-        half = len(arrays) // 2
-        return arrays[:half], arrays[half:]
+        return self._weights.with_trained(
+            [part.reshape(shape).copy() for part, shape in zip(parts, self._shapes, strict=True)]
+        )
 
     def __call__(self, vector: np.ndarray) -> tuple[float, np.ndarray]:
         """Return loss and gradient."""
-        self._net.set_weights(interleaved(self.unpacked(vector)))
+        self._net.set_weights(self.unpacked(vector).flat())
         try:
             loss, gradients = loss_gradients(self._net, *self._rows, False, 0)
         except FloatingPointError:
             return math.inf, np.full_like(vector, math.nan)
-        found = list(gradients)
-        return loss + self._constant, self.packed([*found[::2], *found[1::2]])
+        return loss + self._constant, self.packed(self._weights.like(list(gradients)))

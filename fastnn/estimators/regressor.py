@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 from scipy.special import xlogy
 from sklearn.base import RegressorMixin, _fit_context
-from sklearn.metrics import r2_score
 from sklearn.utils import column_or_1d
-from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastnn.estimators.base import BaseMLP
+from fastnn.estimators.objective import Objective, has_exponential_outputs, of_regressor
+from fastnn.estimators.options import QUANTILE, losses
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -19,25 +19,34 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson"}
+    loss : {"squared_error", "poisson", "absolute_error", "huber", "quantile"}, a Loss, or a function
         Half the squared error, or half the Poisson deviance, with exponential outputs, of targets of at
-        least 0.
-    hidden_layer_sizes, activation, ..., max_fun
+        least 0; as ``fastnn.losses`` has them, and means over the outputs, the absolute error, Huber's loss
+        (squares up to 1), and the pinball loss. A Loss may be one of your own, a function is one out of
+        ``fastnn.losses``.
+    hidden_layer_sizes, activation, solver, alpha, batch_size, learning_rate, learning_rate_init, power_t
+        As of `MLPClassifier`, and so the following:
+    max_iter, shuffle, random_state, tol, verbose, warm_start, momentum, nesterovs_momentum, early_stopping,
+    validation_fraction, beta_1, beta_2, epsilon, n_iter_no_change, max_fun
+    quantile : float
+        Of ``loss="quantile"``: the share of targets that shall lie below the predictions.
+    dropout, batch_norm, layer_norm, l1, clipnorm, clipvalue, global_clipnorm, callbacks
         As of `MLPClassifier`.
 
     Attributes
     ----------
     validation_scores_, best_validation_score_
-        R2 of the rows held out; None without early stopping.
-    coefs_, intercepts_, loss_, best_loss_, loss_curve_, n_iter_, t_, n_layers_, n_outputs_, out_activation_
+        R2 of the validation data, with ``early_stopping=True`` or callbacks; else None.
+    coefs_, intercepts_, norms_, loss_, best_loss_, loss_curve_, validation_loss_curve_, best_validation_loss_
         As of `MLPClassifier`.
-    n_features_in_, feature_names_in_
+    n_iter_, t_, n_layers_, n_outputs_, out_activation_, n_features_in_, feature_names_in_
         As of `MLPClassifier`.
     """
 
     _parameter_constraints: dict[str, Any] = {  # noqa: RUF012
         **BaseMLP._parameter_constraints,
-        "loss": [StrOptions({"squared_error", "poisson"})],
+        "loss": losses("squared_error", "poisson", "absolute_error", "huber", "quantile"),
+        "quantile": QUANTILE,
     }
 
     def __init__(
@@ -67,6 +76,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         epsilon=1e-8,
         n_iter_no_change=10,
         max_fun=15000,
+        quantile=0.5,
+        dropout=0.0,
+        batch_norm=False,
+        layer_norm=False,
+        l1=0.0,
+        clipnorm=None,
+        clipvalue=None,
+        global_clipnorm=None,
+        callbacks=None,
     ):
         self._take(locals())
 
@@ -94,17 +112,27 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     def _decided(self, outputs: np.ndarray) -> np.ndarray:
         return outputs.ravel() if outputs.shape[1] == 1 else outputs
 
-    def _scorer(self, y: np.ndarray, predicted: np.ndarray, sample_weight: Any) -> float:
-        if not np.isfinite(predicted).all():
+    def _score(self, y: np.ndarray, outputs: np.ndarray, sample_weight: Any) -> float:
+        if not np.isfinite(outputs).all() or len(y) < 2:
             return float("nan")
-        return r2_score(y, predicted, sample_weight=sample_weight)
+        kinds = [a.dtype for a in (y, outputs, sample_weight) if a is not None and a.dtype.kind == "f"]
+        y = y.astype(np.result_type(*kinds), copy=False)
+        weight = 1.0 if sample_weight is None else sample_weight[:, None]
+        off = (weight * (y - outputs) ** 2).sum(axis=0)
+        spread = (weight * (y - np.average(y, axis=0, weights=sample_weight)) ** 2).sum(axis=0)
+        # as scikit-learn has it where all targets are equal: 1 if they are met, else 0
+        missed = np.divide(off, spread, out=(off != 0).astype(off.dtype), where=spread != 0)
+        return float(np.average(1 - missed))
 
     def _output(self) -> str:
-        return "exp" if self.loss == "poisson" else "identity"
+        return "exp" if has_exponential_outputs(self.loss) else "identity"
+
+    def _objective(self, dtype: Any) -> Objective:
+        return of_regressor(self.loss, self.n_outputs_, dtype, self.quantile)
 
     def _constant(self, y: np.ndarray, sample_weight: Any, batch_size: int) -> float:
         """Return what a deviance has beside ``prediction - y * log(prediction)``: y alone decides it."""
-        if self.loss != "poisson":
+        if not isinstance(self.loss, str) or self.loss != "poisson":
             return 0.0
         rows = (xlogy(y, y) - y).sum(axis=1)
         if sample_weight is None:
@@ -114,6 +142,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         sums = np.add.reduceat(rows * sample_weight, starts)
         means = np.divide(sums, totals, out=np.zeros(len(starts)), where=totals != 0)
         return float(np.average(means, weights=np.diff([*starts, len(y)])))
+
+    def _validate_held(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
+        return self._validate_input(X, y, False, reset=False)
 
     def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, np.ndarray]:
         X, y = validate_data(

@@ -264,7 +264,8 @@ cdef class Network:
         factors : tuple of float, default (1.0, 1.0)
             What the loss is multiplied by for its gradients, and where it is reported.
         shared_penalties : bool, default False
-            Whether the ``penalty`` of :meth:`set_variables` is divided as `reduction` says of the losses, batch by batch.
+            Whether the ``penalty`` of :meth:`set_variables` is divided as `reduction` says of the losses, batch by batch; a training's
+            validation, which has no batches, is then without it.
         """
         cdef State state
         cdef Optimizer before = self.optimizer

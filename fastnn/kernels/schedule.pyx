@@ -15,7 +15,7 @@ from fastnn.kernels.penalties cimport has_penalties, penalty_now, penalty_of
 from fastnn.kernels.plan cimport COLUMN_ALIGN, PHASE_ROWS, PHASE_SUMS_TILES, PHASE_TILES, Source, share
 from fastnn.kernels.runtime cimport clock
 from fastnn.kernels.scores cimport finish_all
-from fastnn.kernels.shares cimport batch_share, penalty_share, share_losses
+from fastnn.kernels.shares cimport batch_share, share_losses
 from fastnn.kernels.schedule cimport (
     ACTION_EVALUATE,
     ACTION_RETURN,
@@ -173,10 +173,8 @@ cdef void account(Run *run) noexcept nogil:
     run.work_done += run.next.rows if run.validating else 3 * run.next.rows
     if run.validating:
         if run.position == run.validation.rows:
-            if has_penalties(run.plan):
-                run.state[0] += <double>run.validation.rows * penalty_now(
-                    run.plan, run.space, run.work, run.parameters,
-                    penalty_share(run.objective, &run.validation, 0, run.validation.rows, <Py_ssize_t>run.plan.kernels.itemsize))
+            if has_penalties(run.plan) and not run.objective.shared_penalties:
+                run.state[0] += <double>run.validation.rows * penalty_now(run.plan, run.space, run.work, run.parameters, 1.0)
             if run.own_penalties != NULL:
                 call_own(run, run.own_penalties, 0)
                 run.state[0] += run.own_penalty * <double>run.validation.rows

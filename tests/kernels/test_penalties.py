@@ -301,3 +301,27 @@ def test_penalties_that_are_divided_as_the_loss_is(rng):
         np.testing.assert_allclose(training.logs[0, 0], loss / 30)
         np.testing.assert_allclose(net.weights()[0], kernel)
         np.testing.assert_allclose(net.weights()[1], bias)
+
+
+def test_a_validation_is_without_penalties_that_batches_share(rng):
+    x, y = rng.normal(size=(40, 4)), rng.normal(size=(40, 2))
+    for shared in (False, True):
+        net = Network(4, [(2, "linear", True)], "float64")
+        net.set_weights([rng.normal(size=(4, 2)), rng.normal(size=2)])
+        net.set_variables([{"penalty": (0.1, 0.3)}, {}])
+        net.compile("mean_squared_error", False, "sgd", {"learning_rate": 0.1}, [], shared_penalties=shared)
+        training = Training(
+            net,
+            x[:30],
+            y[:30],
+            batch_size=10,
+            shuffle=False,
+            seed=0,
+            epochs=1,
+            validation=(x[30:], y[30:], None),
+        )
+        training.run(1, np.inf)
+        kernel, bias = net.weights()
+        loss = ((x[30:] @ kernel + bias - y[30:]) ** 2).mean()
+        penalty = (0.1 * np.abs(kernel) + 0.3 * kernel**2).sum()
+        np.testing.assert_allclose(training.logs[0, 1], loss if shared else loss + penalty)
