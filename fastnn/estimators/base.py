@@ -2,6 +2,7 @@
 
 import warnings
 from abc import ABC
+from functools import cache
 from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any
@@ -48,6 +49,12 @@ class BaseMLP(BaseEstimator, ABC):
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "max_fun": [Interval(Integral, 1, None, closed="left")],
     }
+
+    @classmethod
+    @cache
+    def _get_param_names(cls) -> list[str]:
+        # signatures take long to inspect, and a search asks for each of its fits
+        return super()._get_param_names()
 
     def _take(self, given: dict[str, Any]) -> None:
         """Keep the constructor's arguments as they are."""
@@ -199,7 +206,14 @@ class BaseMLP(BaseEstimator, ABC):
     # Predicting ---------------------------------------------------------------------------------------------
 
     def _outputs(self, X: Any) -> np.ndarray:
-        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        return self._computed(self._checked(X))
+
+    def _checked(self, X: Any) -> Any:
+        """Return rows as `_computed` takes them."""
+        return validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+
+    def _computed(self, X: Any) -> np.ndarray:
+        """Return the outputs for rows that have been checked."""
         forward = getattr(self, "_forward", None) or Forward()  # of weights set by hand there is none
         return forward(X, (self.coefs_, self.intercepts_), self.activation, self.out_activation_)
 
