@@ -4,6 +4,7 @@
 sklearn.model_selection import ...``.
 """
 
+import fastnn.estimators  # noqa: F401 (first: it says what to install where scikit-learn is missing)
 from fastnn.model_selection.search import GridSearchCV, RandomizedSearchCV
 
 __all__ = ["GridSearchCV", "RandomizedSearchCV"]
