@@ -18,6 +18,7 @@ from sklearn.linear_model import LogisticRegression  # noqa: E402
 from sklearn.metrics import make_scorer, mean_absolute_error  # noqa: E402
 from sklearn.pipeline import Pipeline, make_pipeline  # noqa: E402
 from sklearn.preprocessing import MinMaxScaler, StandardScaler  # noqa: E402
+from sklearn.utils.estimator_checks import parametrize_with_checks  # noqa: E402
 
 import fastnn  # noqa: E402
 from fastnn import MLPClassifier, MLPRegressor, model_selection as ours  # noqa: E402
@@ -446,3 +447,18 @@ def test_regressors_are_scored_by_their_errors():
     X, y = data("regression")
     for scoring in ("neg_root_mean_squared_error", make_scorer(mean_absolute_error, greater_is_better=False)):
         both(network("regression"), GRID, X, y, scoring=scoring)
+
+
+CHECKED = {"hidden_layer_sizes": (5,), "max_iter": 40, "learning_rate_init": 0.05, "random_state": 0}
+
+
+@parametrize_with_checks(
+    [
+        ours.GridSearchCV(MLPClassifier(**CHECKED), {"alpha": [1e-4, 1.0]}, cv=2, error_score="raise"),
+        ours.RandomizedSearchCV(
+            MLPRegressor(**CHECKED), {"alpha": [1e-4, 1.0]}, n_iter=2, cv=2, random_state=0
+        ),
+    ]
+)
+def test_scikit_learns_checks(estimator, check):
+    check(estimator)
