@@ -103,6 +103,7 @@ for _name in (
 # What imports scikit-learn is imported when it is asked for: of each module, the names that stand here too.
 _LAZY = {
     "estimators": ("MLPClassifier", "MLPRegressor"),
+    "model_selection": (),
 }
 
 

@@ -27,6 +27,7 @@ FLOORS = [
     "cli",
     "_demo _bench",
     "__init__",
+    "model_selection",
     "estimators",
     "many",
     "models",

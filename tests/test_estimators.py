@@ -382,14 +382,14 @@ def test_without_scikit_learn_the_error_says_what_to_install():
 import sys
 sys.modules["sklearn"] = None
 import fastnn
-for name in ("MLPClassifier", "MLPRegressor", "estimators"):
+for name in ("MLPClassifier", "MLPRegressor", "estimators", "model_selection"):
     try:
         getattr(fastnn, name)
     except ImportError as error:
         print(error)
 """
     lines = run_python(code).splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
     assert all("pip install 'fastnn-cpu[sklearn]'" in line for line in lines)
 
 

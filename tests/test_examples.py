@@ -4,6 +4,7 @@ import importlib.util
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,11 @@ NAMES = [
     "policy_gradient",
     "explain_decision",
     "pipeline_validation",
+    "grid_search",
+    "optuna_search",
+    "dask_search",
 ]
+STARTS_PROCESSES = ["dask_search"]
 SEEDS = range(20)
 
 
@@ -37,6 +42,9 @@ def load(name):
         "line_fit": ["matplotlib"],
         "explain_decision": ["sklearn"],
         "pipeline_validation": ["sklearn"],
+        "grid_search": ["sklearn"],
+        "optuna_search": ["sklearn", "optuna"],
+        "dask_search": ["sklearn", "dask.distributed"],
     }.get(name, []):
         pytest.importorskip(needed)
     spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
@@ -49,7 +57,10 @@ def test_all_examples_are_here():
     assert sorted(p.stem for p in EXAMPLES.glob("*.py")) == sorted(NAMES)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow) if name in STARTS_PROCESSES else name for name in NAMES],
+)
 def test_runs_by_itself(name, tmp_path):
     load(name)
     done = subprocess.run(
@@ -241,3 +252,45 @@ def test_pipeline_validation_stops_where_other_rows_say():
     assert trained.n_iter_ < trained.max_iter
     assert trained.best_validation_loss_ == min(trained.validation_loss_curve_)
     assert trained.coefs_[0].shape == (2 + len(example.CITIES) + len(example.PLANS), 32)
+
+
+def test_grid_search_finds_what_scikit_learns_search_finds():
+    from sklearn.model_selection import GridSearchCV
+
+    example = load("grid_search")
+    x, x_test, y, y_test = example.load()
+    grid = {**example.GRID, "network__alpha": [1e-2], "network__hidden_layer_sizes": [(4,), (16,)]}
+    found = example.search(x, y, grid)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reference = GridSearchCV(example.pipeline(), grid, cv=5).fit(x, y)
+    np.testing.assert_array_equal(
+        found.cv_results_["mean_test_score"], reference.cv_results_["mean_test_score"]
+    )
+    assert found.best_score_ > 0.95
+    assert found.score(x_test, y_test) > 0.93
+
+
+def test_optuna_search_ends_trials_early():
+    example = load("optuna_search")
+    study = example.search(trials=25)
+    states = [trial.state.name for trial in study.trials]
+    assert set(states) == {"COMPLETE", "PRUNED"}
+    ended = study.trials[states.index("PRUNED")]
+    assert example.FIRST_LOOK <= len(ended.intermediate_values) < example.EPOCHS
+    assert study.best_value < 0.15
+
+
+@pytest.mark.slow
+def test_dask_search_gives_the_same_bits_and_keeps_to_a_share_of_the_cores():
+    example = load("dask_search")
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(120, 5)), rng.integers(0, 3, 120)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found, threads = example.on_a_cluster(x, y)
+        alone = example.search(x, y)
+    assert threads == [1] * example.PROCESSES
+    np.testing.assert_array_equal(found.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
+    for a, b in zip(found.best_estimator_.coefs_, alone.best_estimator_.coefs_, strict=True):
+        np.testing.assert_array_equal(a, b)

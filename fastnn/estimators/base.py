@@ -2,6 +2,7 @@
 
 import warnings
 from abc import ABC
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,12 @@ class BaseMLP(BaseEstimator, ABC):
     """A multi-layer perceptron with scikit-learn's interface; see its two subclasses."""
 
     _parameter_constraints: dict[str, Any] = CONSTRAINTS
+
+    @classmethod
+    @cache
+    def _get_param_names(cls) -> list[str]:
+        # signatures take long to inspect, and a search asks for each of its fits
+        return super()._get_param_names()
 
     def _take(self, given: dict[str, Any]) -> None:
         """Keep the constructor's arguments as they are."""
@@ -192,7 +199,14 @@ class BaseMLP(BaseEstimator, ABC):
     # Predicting ---------------------------------------------------------------------------------------------
 
     def _outputs(self, X: Any) -> np.ndarray:
-        X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        return self._computed(self._checked(X))
+
+    def _checked(self, X: Any) -> Any:
+        """Return rows as `_computed` takes them."""
+        return validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+
+    def _computed(self, X: Any) -> np.ndarray:
+        """Return the outputs for rows that have been checked."""
         forward = getattr(self, "_forward", None) or Forward()  # of weights set by hand there is none
         return forward(X, self._weights(), self.activation, self.out_activation_)
 

@@ -200,6 +200,6 @@ class _Run:
 def _one_each(given: Any, count: int, name: str, least: int) -> list[Any]:
     """Return a list with an array for each estimator."""
     each = isinstance(given, list | tuple) and len(given) == count
-    if each and all(getattr(item, "ndim", 0) >= least for item in given):
+    if each and all(len(getattr(item, "shape", ())) >= least for item in given):  # polars has no ndim
         return list(given)
     return [given] * count
