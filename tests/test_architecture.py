@@ -27,7 +27,7 @@ FLOORS = [
     "cli",
     "_demo _bench",
     "__init__",
-    "estimators",
+    "estimators wrappers",
     "many",
     "models",
     "preparing",
