@@ -105,7 +105,7 @@ _sys.modules[f"{__name__}.keras.wrappers"] = wrappers  # which has a __getattr__
 
 # What imports scikit-learn is imported when it is asked for: of each module, the names that stand here too.
 _LAZY = {
-    "estimators": ("MLPClassifier", "MLPRegressor"),
+    "estimators": ("MLPClassifier", "MLPEnsembleClassifier", "MLPEnsembleRegressor", "MLPRegressor"),
 }
 
 

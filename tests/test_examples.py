@@ -24,6 +24,7 @@ NAMES = [
     "real_time_inference",
     "policy_gradient",
     "explain_decision",
+    "ensemble_intervals",
 ]
 SEEDS = range(20)
 
@@ -35,6 +36,7 @@ def load(name):
         "digits": ["sklearn", "matplotlib"],
         "line_fit": ["matplotlib"],
         "explain_decision": ["sklearn"],
+        "ensemble_intervals": ["sklearn"],
     }.get(name, []):
         pytest.importorskip(needed)
     spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
@@ -229,3 +231,16 @@ def test_explain_decision_finds_what_decides():
     pushed = example.pushes(model, row)
     assert pushed[1] > pushed[3] > 5 * np.abs(pushed[[0, 2, 4, 5]]).max()
     assert (example.pushes(model, -row)[[1, 3]] < 0).all()
+
+
+def test_ensemble_intervals_hold_nine_tenths():
+    example = load("ensemble_intervals")
+    ways = example.ways()
+    assert len(ways) == 2 + (importlib.util.find_spec("crepes") is not None)
+    # what one would say knowing nothing of a patient
+    y = np.concatenate([example.load(split)[1] * example.load(split)[4] for split in range(3)])
+    blind = np.subtract(*np.quantile(y, [0.95, 0.05]))
+    for name, way in ways.items():
+        judged = np.mean([example.judge(way, split) for split in range(3)], axis=0)
+        assert 0.84 < judged[0] < 0.95, (name, judged)
+        assert judged[1] < 0.85 * blind, (name, judged, blind)
