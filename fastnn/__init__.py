@@ -26,6 +26,7 @@ from fastnn import (  # isort: skip
     saving,
     utils,
     vocabulary as _vocabulary,
+    wrappers,
 )
 from fastnn.callbacks import Callback
 from fastnn.errors import FormatError, TrainingWarning
@@ -74,6 +75,7 @@ __all__ = [
     "saving",
     "set_num_threads",
     "utils",
+    "wrappers",
 ]
 
 # fastnn.keras is fastnn itself, for every way of importing from it: without these entries `from
@@ -98,11 +100,12 @@ for _name in (
     _sys.modules[f"{__name__}.keras.{_name}"] = _module = _sys.modules[f"{__name__}.{_name}"]
     # Of names that Keras has and fastnn has not, the error says why.
     vars(_module)["__getattr__"] = _partial(_vocabulary.refuse, _module.__name__)
+_sys.modules[f"{__name__}.keras.wrappers"] = wrappers  # which has a __getattr__ of its own
 
 
 # What imports scikit-learn is imported when it is asked for: of each module, the names that stand here too.
 _LAZY = {
-    "estimators": ("MLPClassifier", "MLPRegressor"),
+    "estimators": ("MLPClassifier", "MLPEnsembleClassifier", "MLPEnsembleRegressor", "MLPRegressor"),
     "model_selection": (),
 }
 

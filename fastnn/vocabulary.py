@@ -21,7 +21,7 @@ REFUSED: dict[str, dict[str, str]] = {
             "DTypePolicy FloatDTypePolicy Quantizer dtype_policies mixed_precision quantizers"
         ),
         "not a part of training a multi-layer perceptron": (
-            "datasets distillation export legacy visualization wrappers InputSpec"
+            "datasets distillation export legacy visualization InputSpec"
         ),
     },
     "callbacks": {

@@ -31,6 +31,7 @@ MODULES = (
     "utils",
     "config",
     "saving",
+    "wrappers",
 )
 METHODS = "Sequential"  # a section of its own: methods and attributes of models
 

@@ -28,7 +28,7 @@ FLOORS = [
     "_demo _bench",
     "__init__",
     "model_selection",
-    "estimators",
+    "estimators wrappers",
     "many",
     "models",
     "preparing",

@@ -29,6 +29,7 @@ NAMES = [
     "grid_search",
     "optuna_search",
     "dask_search",
+    "ensemble_intervals",
 ]
 STARTS_PROCESSES = ["dask_search"]
 SEEDS = range(20)
@@ -45,6 +46,7 @@ def load(name):
         "grid_search": ["sklearn"],
         "optuna_search": ["sklearn", "optuna"],
         "dask_search": ["sklearn", "dask.distributed"],
+        "ensemble_intervals": ["sklearn"],
     }.get(name, []):
         pytest.importorskip(needed)
     spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
@@ -294,3 +296,16 @@ def test_dask_search_gives_the_same_bits_and_keeps_to_a_share_of_the_cores():
     np.testing.assert_array_equal(found.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"])
     for a, b in zip(found.best_estimator_.coefs_, alone.best_estimator_.coefs_, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_ensemble_intervals_hold_nine_tenths():
+    example = load("ensemble_intervals")
+    ways = example.ways()
+    assert len(ways) == 2 + (importlib.util.find_spec("crepes") is not None)
+    # what one would say knowing nothing of a patient
+    y = np.concatenate([example.load(split)[1] * example.load(split)[4] for split in range(3)])
+    blind = np.subtract(*np.quantile(y, [0.95, 0.05]))
+    for name, way in ways.items():
+        judged = np.mean([example.judge(way, split) for split in range(3)], axis=0)
+        assert 0.84 < judged[0] < 0.95, (name, judged)
+        assert judged[1] < 0.85 * blind, (name, judged, blind)

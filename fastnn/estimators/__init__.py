@@ -12,7 +12,8 @@ except ImportError as error:
     ) from error
 
 from fastnn.estimators.classifier import MLPClassifier
+from fastnn.estimators.ensemble import MLPEnsembleClassifier, MLPEnsembleRegressor
 from fastnn.estimators.many import fit_many
 from fastnn.estimators.regressor import MLPRegressor
 
-__all__ = ["MLPClassifier", "MLPRegressor", "fit_many"]
+__all__ = ["MLPClassifier", "MLPEnsembleClassifier", "MLPEnsembleRegressor", "MLPRegressor", "fit_many"]
