@@ -119,8 +119,8 @@ def fit_many(
                 raise _named(error, i, model) from error
         errors = _Together(fits, threads, level).run()
     found: list[Any] = [fit.history for fit in fits]
-    for i, error in errors.items():
-        found[i] = error
+    for i, failure in errors.items():
+        found[i] = failure
     if errors and on_error == "raise":
         i = min(errors)
         raise _named(errors[i], i, models[i]) from errors[i]
@@ -190,7 +190,9 @@ class _Together:
 
     def run(self) -> dict[int, Exception]:
         """Train all; return the errors of those that failed, by number."""
-        begun, together, apart = [], [], []
+        begun: list[int] = []
+        together: list[int] = []
+        apart: list[int] = []
         try:
             for i, fit in enumerate(self.fits):
                 try:
@@ -213,7 +215,7 @@ class _Together:
         for i in together:
             if i not in self.errors:
                 fit = self.fits[i]
-                self._guarded(i, lambda fit=fit: fit.conclude(fit.last_logs()))
+                self._guarded(i, self._conclude, fit)
         self.bar.close(self._epochs(), len(self.errors))
         return self.errors
 
@@ -222,7 +224,7 @@ class _Together:
         while active:
             if len(active) == 1:  # which may have all cores
                 fit = self.fits[active[0]]
-                self._guarded(active[0], lambda fit=fit: fit._call(fit.settings.last, SLICE))
+                self._guarded(active[0], fit._call, fit.settings.last, SLICE)
                 touched = list(active)
             else:
                 trainings = [self.fits[i].training for i in active]
@@ -231,7 +233,7 @@ class _Together:
                 for at, error in found:
                     fit = self.fits[active[at]]
                     if error is not None:
-                        self._guarded(active[at], lambda fit=fit, error=error: fit.explain(error))
+                        self._guarded(active[at], fit.explain, error)
                     fit.engine.published()
             over = {
                 i
@@ -255,10 +257,13 @@ class _Together:
 
         self._guarded(i, rest)
 
-    def _guarded(self, i: int, act: Callable[[], Any]) -> None:
+    def _conclude(self, fit: Fit) -> None:
+        fit.conclude(fit.last_logs())
+
+    def _guarded(self, i: int, act: Callable[..., Any], *arguments: Any) -> None:
         """Do something for a fit; what it raises is the fit's error."""
         try:
-            act()
+            act(*arguments)
         except Exception as error:
             self.errors.setdefault(i, error)
 
@@ -359,7 +364,7 @@ class _Parts:
             self._weights[i] if self._weights else weight,
         )
         index = None if rows is None else rows[i]
-        return tuple(self._get(array, dtype, index, f"{name}[{i}]") for array in given)  # type: ignore[return-value]
+        return tuple(self._get(array, dtype, index, f"{name}[{i}]") for array in given)
 
     def _get(self, given: Any, dtype: str, index: Any, name: str) -> Any:
         if given is None:

@@ -80,10 +80,12 @@ class BaseMLP(BaseEstimator, ABC):
         incremental: bool = False,
         validate: Any = None,
         held: Any = None,
+        generator: Any = None,
     ) -> Fitting | None:
         """Check the data and draw the first weights; return the training to run, None where it is done.
 
-        ``validate`` takes the place of `_validate_input`; ``held`` are validation data.
+        ``validate`` takes the place of `_validate_input`, ``generator`` that of a new one for
+        ``random_state``; ``held`` are validation data.
         """
         sizes = self.hidden_layer_sizes
         sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
@@ -106,7 +108,7 @@ class BaseMLP(BaseEstimator, ABC):
                 part and part._replace(sample_weight=by_class.rows(part.y, part.sample_weight))
                 for part in (train, held)
             ]
-        self._random_state = check_random_state(self.random_state)
+        self._random_state = generator or check_random_state(self.random_state)
         if first:
             self._initialize([train.X.shape[1], *sizes, self.n_outputs_], train.X.dtype)
         if not hasattr(self, "_forward"):
@@ -199,9 +201,9 @@ class BaseMLP(BaseEstimator, ABC):
     # Predicting ---------------------------------------------------------------------------------------------
 
     def _outputs(self, X: Any) -> np.ndarray:
-        return self._computed(self._checked(X))
+        return self._computed(self._rows(X))
 
-    def _checked(self, X: Any) -> Any:
+    def _rows(self, X: Any) -> Any:
         """Return rows as `_computed` takes them."""
         return validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
 

@@ -1,10 +1,13 @@
 """Many estimators fitted at once: what search and ensembles train with."""
 
+import contextlib
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
+from sklearn.utils._param_validation import validate_parameter_constraints
 
 from fastnn.estimators.base import BaseMLP
 from fastnn.estimators.fitting import SLICE, Fitting
@@ -98,6 +101,7 @@ class _Run:
         self.estimators: dict[int, BaseMLP] = {}
         self.errors: dict[int, Exception] = {}
         self._checked: set[Any] = set()
+        self._seeded = np.random.RandomState(0)
         self._taken: dict[Any, Any] = {}
         self._validated: dict[Any, Any] = {}
 
@@ -106,11 +110,14 @@ class _Run:
 
         def act() -> None:
             self._check(estimator)
-            data = [self._rows(array, rows) for array in part]
-            key = (type(estimator), id(data[0]), id(data[1]))
-            fitting = estimator._begin(
-                *data, validate=lambda *given, reset: self._validate(key, estimator, given, reset)
-            )
+            X, y, sample_weight = [self._rows(array, rows) for array in part]
+            key = (type(estimator), id(X), id(y))
+
+            def validate(*given: Any, reset: bool) -> Any:
+                return self._validate(key, estimator, given, reset)
+
+            generator = self._generator(estimator.random_state)
+            fitting = estimator._begin(X, y, sample_weight, validate=validate, generator=generator)
             if fitting is None:
                 estimator._require_finite()
             else:
@@ -120,21 +127,29 @@ class _Run:
         self._guarded(i, act)
 
     def _check(self, estimator: BaseMLP) -> None:
-        # arguments that were right once are so again
-        try:
-            key = (
-                type(estimator),
-                frozenset(
-                    (name, type(value), value) for name, value in estimator.get_params(deep=False).items()
-                ),
-            )
-            known = key in self._checked
-        except TypeError:  # not hashable
-            estimator._validate_params()
+        # each argument is checked by itself, and a value that was right once is so again
+        cls, new = type(estimator), {}
+        for name in cls._get_param_names():
+            value = getattr(estimator, name)
+            try:
+                if (cls, name, type(value), value) in self._checked:
+                    continue
+            except TypeError:  # not hashable
+                pass
+            new[name] = value
+        if not new:
             return
-        if not known:
-            estimator._validate_params()
-            self._checked.add(key)
+        validate_parameter_constraints(estimator._parameter_constraints, new, caller_name=cls.__name__)
+        for name, value in new.items():
+            with contextlib.suppress(TypeError):
+                self._checked.add((cls, name, type(value), value))
+
+    def _generator(self, random_state: Any) -> Any:
+        # for a seed, one that all use in turn: to make one takes longer than all that is drawn from it
+        if not isinstance(random_state, Integral):
+            return None
+        self._seeded.seed(random_state)
+        return self._seeded
 
     def _rows(self, array: Any, rows: Any) -> Any:
         # what several estimators use is selected once
@@ -163,8 +178,8 @@ class _Run:
             self._validated[key] = found, _learned(estimator), given
         found, learned, _ = self._validated[key]
         for name in _LEARNED:
-            vars(estimator).pop(name, None)
-        vars(estimator).update(learned)
+            estimator.__dict__.pop(name, None)
+        estimator.__dict__.update(learned)
         return found
 
     def train(self) -> None:
@@ -186,13 +201,13 @@ class _Run:
             fittings = [self.fittings[i] for i in active]
             found = many.run_many([f.training for f in fittings], SLICE, self.threads, by_epoch)
             for at, error in found:
-                self._guarded(active[at], lambda f=fittings[at], error=error: f.look(error))
+                self._guarded(active[at], fittings[at].look, error)
             active = [i for i in active if not (self.fittings[i].done or i in self.errors)]
 
-    def _guarded(self, i: int, act: Callable[[], Any]) -> None:
+    def _guarded(self, i: int, act: Callable[..., Any], *arguments: Any) -> None:
         """Do something for an estimator; what it raises is its error."""
         try:
-            act()
+            act(*arguments)
         except Exception as error:
             self.errors.setdefault(i, error)
 

@@ -72,7 +72,7 @@ class Scoring:
         if part.checked is None:
             labels = np.asarray(part.y)
             try:
-                part.checked = network._checked(part.for_network()), labels
+                part.checked = network._rows(part.for_network()), labels
             except Exception:
                 return None
         rows, labels = part.checked
