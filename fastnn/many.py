@@ -16,6 +16,9 @@ from fastnn.training_loop import SLICE, Fit, settings
 
 __all__ = ["fit_many", "predict_many"]
 
+# Models of a native call: more than a slice can bring to their end only have to be looked at for nothing.
+AT_ONCE = 256
+
 
 def fit_many(
     models: Sequence[Sequential],
@@ -207,7 +210,7 @@ class _Together:
             for i in apart:
                 self._alone(self.fits[i])
                 begun.remove(i)
-                self.bar.show(self._epochs(), len(self.fits) - len(begun))
+                self.bar.show(self._epochs, len(self.fits) - len(begun))
         finally:
             for i in begun:  # what was interrupted, too
                 if self.fits[i].has_epochs:
@@ -227,7 +230,7 @@ class _Together:
                 self._guarded(active[0], fit._call, fit.settings.last, SLICE)
                 touched = list(active)
             else:
-                trainings = [self.fits[i].training for i in active]
+                trainings = [self.fits[i].training for i in active[:AT_ONCE]]
                 found = many.run_many(trainings, SLICE, self.threads)
                 touched = [active[at] for at, _ in found]
                 for at, error in found:
@@ -241,7 +244,7 @@ class _Together:
                 if i in self.errors or self.fits[i].training.finished or self.fits[i].model.stop_training
             }
             active = [i for i in active if i not in over]
-            self.bar.show(self._epochs(), len(self.fits) - len(active))
+            self.bar.show(self._epochs, len(self.fits) - len(active))
 
     def _alone(self, fit: Fit) -> None:
         i = self.fits.index(fit)
@@ -280,13 +283,13 @@ class _Bar:
         self.drawn = 0.0
         self.open = False
 
-    def show(self, epochs: int, done: int) -> None:
-        """Draw the line over itself."""
+    def show(self, epochs: Callable[[], int], done: int) -> None:
+        """Draw the line over itself; ``epochs`` tells how many are done."""
         now = time.perf_counter()
         if self.level != 1 or not progress.is_interactive() or now - self.drawn < SLICE:
             return
         self.drawn, self.open = now, True
-        share = epochs / max(1, self.epochs)
+        share = epochs() / max(1, self.epochs)
         text = (
             f"{done}/{self.models} models, {share:.0%} of the epochs, {progress.remaining(now - self.began)}"
         )

@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import validate_parameter_constraints
 from fastnn.estimators.base import BaseMLP
 from fastnn.estimators.fitting import SLICE, Fitting
 from fastnn.kernels import many
+from fastnn.many import AT_ONCE
 
 __all__ = ["fit_many"]
 
@@ -198,7 +199,7 @@ class _Run:
 
     def _together(self, active: list[int], by_epoch: bool) -> None:
         while active:
-            fittings = [self.fittings[i] for i in active]
+            fittings = [self.fittings[i] for i in active[:AT_ONCE]]
             found = many.run_many([f.training for f in fittings], SLICE, self.threads, by_epoch)
             for at, error in found:
                 self._guarded(active[at], fittings[at].look, error)
