@@ -7,7 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
-from support import run_python
+from support import run_check, run_python
 
 sklearn = pytest.importorskip("sklearn")
 
@@ -406,4 +406,4 @@ FAST = {"max_iter": 40, "hidden_layer_sizes": (20,), "learning_rate_init": 0.02}
     ]
 )
 def test_scikit_learns_checks(estimator, check):
-    check(estimator)
+    run_check(estimator, check)

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 import pytest
-from support import run_python
+from support import run_check, run_python
 
 sklearn = pytest.importorskip("sklearn")
 
@@ -423,7 +423,7 @@ FAST = {"max_iter": 40, "hidden_layer_sizes": (20,), "learning_rate_init": 0.02}
     ]
 )
 def test_scikit_learns_checks(estimator, check):
-    check(estimator)
+    run_check(estimator, check)
 
 
 # A row of weight 2 may be drawn or not, where of two rows one may be: as with scikit-learn's own bagging.

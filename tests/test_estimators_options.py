@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+from support import run_check
 
 sklearn = pytest.importorskip("sklearn")
 
@@ -964,4 +965,4 @@ FAST = {"max_iter": 40, "hidden_layer_sizes": (20,), "learning_rate_init": 0.02}
     ]
 )
 def test_scikit_learns_checks(estimator, check):
-    check(estimator)
+    run_check(estimator, check)

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from support import run_check
 
 sklearn = pytest.importorskip("sklearn")
 
@@ -461,4 +462,4 @@ CHECKED = {"hidden_layer_sizes": (5,), "max_iter": 40, "learning_rate_init": 0.0
     ]
 )
 def test_scikit_learns_checks(estimator, check):
-    check(estimator)
+    run_check(estimator, check)

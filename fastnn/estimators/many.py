@@ -149,7 +149,7 @@ class _Run:
         # for a seed, one that all use in turn: to make one takes longer than all that is drawn from it
         if not isinstance(random_state, Integral):
             return None
-        self._seeded.seed(random_state)
+        self._seeded.seed(int(random_state))
         return self._seeded
 
     def _rows(self, array: Any, rows: Any) -> Any:
