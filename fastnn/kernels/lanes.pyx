@@ -56,7 +56,8 @@ cdef bint may_share(const Run *run) noexcept nogil:
     """Whether a training, at the beginning of a call, can be a lane, and gains by it."""
     cdef const Plan *plan = run.plan
     return (is_tiny(plan, run.objective, &run.optimizer, run.batch) and ends_tiny(plan, run.objective)
-            and (plan.plain or kernels_penalised(plan)) and plan.layer[0].units <= MOST_UNITS and not (plan.layer[1].rowwise and not run.objective.fused)
+            and (plan.plain or kernels_penalised(plan)) and plan.layer[0].units <= MOST_UNITS
+            and not (plan.layer[1].rowwise and not run.objective.fused)
             and run.objective.metrics == 0 and run.log_columns == run.objective.results and not run.stopping.restore
             and not run.stream and run.epoch_steps == 0 and run.position == 0 and not run.begun and not run.optimizer.scheduled
             and run.status == STATUS_RUNNING and run.epoch < run.epochs_wanted
@@ -136,12 +137,12 @@ cdef void move(Run *run, char *w, Py_ssize_t lane, bint back) noexcept nogil:
     cdef const Plan *plan = run.plan
     cdef const Layer *first = &plan.layer[0]
     cdef const Layer *last = &plan.layer[1]
-    cdef Py_ssize_t lanes = <Py_ssize_t>plan.kernels.lanes, item = <Py_ssize_t>plan.kernels.itemsize, k, u, p, at, slot
+    cdef Py_ssize_t lanes = <Py_ssize_t>plan.kernels.lanes, item = <Py_ssize_t>plan.kernels.itemsize, k, u, p, at, _slot
     cdef const Panel *panel
     cdef char *packed = <char *>run.parameters
     cdef char *to = w + lane * item
     cdef Py_ssize_t step = lanes * item
-    for slot in range(1 + run.optimizer.slots):
+    for _slot in range(1 + run.optimizer.slots):
         for k in range(first.inputs + 1):
             for p in range(first.panels):
                 panel = &first.panel[p]
