@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from itertools import count
 from unittest import SkipTest
@@ -129,6 +131,19 @@ def new_slots(name, hyper, w):
 
     options = {key: value for key, value in hyper.items() if key not in ("weight_decay", "clipvalue")}
     return [np.full_like(w, first) for first in oracle.OPTIMIZERS[name](**options).first()]
+
+
+@contextmanager
+def ctrl_c_after(seconds):
+    """SIGINT to this process after so long; whoever started us may have had it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        signal.signal(signal.SIGINT, before)
 
 
 def run_check(estimator, check):

@@ -1,12 +1,10 @@
 """Many estimators fitted at once: each as its own ``fit`` leaves it, to the bit."""
 
-import os
-import signal
-import threading
 import warnings
 
 import numpy as np
 import pytest
+from support import ctrl_c_after
 
 sklearn = pytest.importorskip("sklearn")
 
@@ -221,9 +219,7 @@ def test_ctrl_c_keeps_what_was_learned():
     estimators = [
         MLPClassifier((50,), max_iter=10**6, n_iter_no_change=10**6, random_state=i) for i in range(3)
     ]
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
+    with ctrl_c_after(0.5), pytest.raises(KeyboardInterrupt):
         fit_many(estimators, X, CLASSES, num_threads=2)
     learned = [e for e in estimators if e.n_iter_]
     assert len(learned) >= 2

@@ -1,12 +1,12 @@
 """``fit_many`` and ``predict_many``: each model as if it were trained alone, to the bit."""
 
 import os
-import signal
 import threading
 import time
 
 import numpy as np
 import pytest
+from support import ctrl_c_after
 
 import fastnn as keras
 from fastnn.callbacks import EarlyStopping, LambdaCallback, StopAtLoss, TerminateOnNaN
@@ -247,10 +247,8 @@ def test_nothing_to_do():
 def test_ctrl_c_keeps_what_was_learned(threads):
     models = [small(i, 64) for i in range(3)]
     before = [model.get_weights() for model in models]
-    timer = threading.Timer(0.4, os.kill, (os.getpid(), signal.SIGINT))
     began = time.perf_counter()
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
+    with ctrl_c_after(0.4), pytest.raises(KeyboardInterrupt):
         keras.fit_many(models, X, Y, epochs=10**7, verbose=0, num_threads=threads)
     assert time.perf_counter() - began < 5
     moved = [
