@@ -1,13 +1,11 @@
 """Losses of one's own: a class with loss and gradient in NumPy."""
 
-import os
-import signal
 import threading
 import time
 
 import numpy as np
 import pytest
-from support import mlp
+from support import ctrl_c_after, mlp
 from test_losses_of_batches import Cubed
 
 import fastnn
@@ -227,11 +225,8 @@ def test_ctrl_c(data):
     x, y = data
     model = model_of(Slow())
     model.fit(x, y, verbose=0)
-    timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    with pytest.raises(KeyboardInterrupt):
+    with ctrl_c_after(0.3), pytest.raises(KeyboardInterrupt):
         model.fit(x, y, epochs=100_000, batch_size=5, verbose=0)
-    timer.join()
     model.fit(x, y, verbose=0)
 
 
