@@ -34,27 +34,29 @@ static void P(lanes_columns)(size_t rows, size_t n, const int64_t *const *index,
     }
 }
 
-/* `count` rows and `units` units (compile-time constants): sums over the inputs in index order, from the bias on. */
-INLINE void P(lanes_forward_block)(int count, int units, size_t depth, size_t n, const REAL *x, const REAL *w,
-                                   const REAL *bias, int relu, REAL *out)
+/* out[i][u] = init[u] (NULL: 0) + sum over t of a[i * a_row + t * a_step] * b[t * n + u], by fma in the order of t; `count` rows i and
+   `units` units u are compile-time constants, n the leading dimension of b and out. Both of a layer's products: t is an input of its
+   way forward, and a row of its gradient. */
+INLINE void P(lanes_product)(int count, int units, size_t steps, const REAL *a, size_t a_row, size_t a_step,
+                             const REAL *b, size_t n, const REAL *init, int relu, REAL *out)
 {
     vec acc[2][4];
 #pragma GCC unroll 2
     for (int i = 0; i < count; i++)
 #pragma GCC unroll 4
         for (int u = 0; u < units; u++)
-            acc[i][u] = v_load(bias + u * LANES);
-    for (size_t k = 0; k < depth; k++) {
-        vec b[4];
+            acc[i][u] = init ? v_load(init + u * LANES) : v_zero();
+    for (size_t t = 0; t < steps; t++, a += a_step * LANES, b += n * LANES) {
+        vec bt[4];
 #pragma GCC unroll 4
         for (int u = 0; u < units; u++)
-            b[u] = v_load(w + (k * n + u) * LANES);
+            bt[u] = v_load(b + u * LANES);
 #pragma GCC unroll 2
         for (int i = 0; i < count; i++) {
-            const vec a = v_load(x + (i * depth + k) * LANES);
+            const vec at = v_load(a + i * a_row * LANES);
 #pragma GCC unroll 4
             for (int u = 0; u < units; u++)
-                acc[i][u] = v_fma(a, b[u], acc[i][u]);
+                acc[i][u] = v_fma(at, bt[u], acc[i][u]);
         }
     }
 #pragma GCC unroll 2
@@ -70,11 +72,11 @@ INLINE void P(lanes_forward_rows)(int count, const fnn_tiny *t, const REAL *x, c
     const REAL *bias = w + depth * n * LANES;
     size_t u = 0;
     for (; u + 4 <= n; u += 4)
-        P(lanes_forward_block)(count, 4, depth, n, x, w + u * LANES, bias + u * LANES, t->relu,
-                               out + u * LANES);
+        P(lanes_product)(count, 4, depth, x, depth, 1, w + u * LANES, n, bias + u * LANES, t->relu,
+                         out + u * LANES);
     for (; u < n; u++)
-        P(lanes_forward_block)(count, 1, depth, n, x, w + u * LANES, bias + u * LANES, t->relu,
-                               out + u * LANES);
+        P(lanes_product)(count, 1, depth, x, depth, 1, w + u * LANES, n, bias + u * LANES, t->relu,
+                         out + u * LANES);
 }
 
 static void P(lanes_forward)(const fnn_lanes *g, const fnn_tiny *t, size_t rows, const REAL *w)
@@ -189,45 +191,15 @@ static void P(lanes_back)(const fnn_lanes *g, const fnn_tiny *t, size_t rows, co
     }
 }
 
-/* Gradients of `inputs` inputs and `units` units (compile-time constants) of the first layer: sums over the rows in index order. */
-INLINE void P(lanes_gradient_block)(int inputs, int units, size_t depth, size_t n, size_t rows, const REAL *x,
-                                    const REAL *d, REAL *out)
-{
-    vec acc[2][4];
-#pragma GCC unroll 2
-    for (int k = 0; k < inputs; k++)
-#pragma GCC unroll 4
-        for (int u = 0; u < units; u++)
-            acc[k][u] = v_zero();
-    for (size_t r = 0; r < rows; r++, x += depth * LANES, d += n * LANES) {
-        vec b[4];
-#pragma GCC unroll 4
-        for (int u = 0; u < units; u++)
-            b[u] = v_load(d + u * LANES);
-#pragma GCC unroll 2
-        for (int k = 0; k < inputs; k++) {
-            const vec a = v_load(x + k * LANES);
-#pragma GCC unroll 4
-            for (int u = 0; u < units; u++)
-                acc[k][u] = v_fma(a, b[u], acc[k][u]);
-        }
-    }
-#pragma GCC unroll 2
-    for (int k = 0; k < inputs; k++)
-#pragma GCC unroll 4
-        for (int u = 0; u < units; u++)
-            v_store(out + (k * n + u) * LANES, acc[k][u]);
-}
-
 INLINE void P(lanes_gradient_units)(int units, const fnn_tiny *t, size_t rows, const REAL *x, const REAL *d,
                                     REAL *out)
 {
     const size_t n = t->units, depth = t->inputs;
     size_t k = 0;
     for (; k + 2 <= depth; k += 2)
-        P(lanes_gradient_block)(2, units, depth, n, rows, x + k * LANES, d, out + k * n * LANES);
+        P(lanes_product)(2, units, rows, x + k * LANES, 1, depth, d, n, NULL, 0, out + k * n * LANES);
     if (k < depth)
-        P(lanes_gradient_block)(1, units, depth, n, rows, x + k * LANES, d, out + k * n * LANES);
+        P(lanes_product)(1, units, rows, x + k * LANES, 1, depth, d, n, NULL, 0, out + k * n * LANES);
     for (int u = 0; u < units; u++) {
         vec one = v_zero();
         for (size_t r = 0; r < rows; r++)

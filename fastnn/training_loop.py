@@ -199,6 +199,11 @@ class Fit:
     def run(self) -> History:
         """Train, and return the history."""
         self.begin()
+        self.finish()
+        return self.history
+
+    def finish(self) -> None:
+        """Train to the end, after `begin`."""
         logs: dict[str, float] = {}
         if self.has_epochs:
             try:
@@ -206,10 +211,9 @@ class Fit:
             finally:
                 self.end()
         self.conclude(logs)
-        return self.history
 
     def begin(self) -> None:
-        """Tell the callbacks, and get ready for native calls."""
+        """Tell the callbacks, and get ready for native calls: `finish` makes them, or somebody else."""
         model, watch = self.model, self.watch
         for c in watch.everyone():
             c.set_model(model)

@@ -30,7 +30,7 @@ FLOORS = [
     "model_selection",
     "estimators wrappers",
     "many",
-    "models",
+    "models parts",
     "preparing",
     "batch_loop judging range_test",
     "training_loop",

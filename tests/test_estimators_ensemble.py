@@ -350,10 +350,10 @@ def test_numbers_of_threads():
     ("n_jobs", "threads"), [(None, None), (-1, None), (1, 1), (3, 3), (-2, 3), (-4, 1), (-9, 1)]
 )
 def test_n_jobs_are_threads_of_the_training(n_jobs, threads, monkeypatch):
-    from fastnn.estimators import ensemble as module
+    from fastnn.estimators import ensemble as module, many
 
     given = []
-    monkeypatch.setattr(module, "get_num_threads", lambda: 4)
+    monkeypatch.setattr(many, "get_num_threads", lambda: 4)
     train = module.fit_many
 
     def watched(*args, num_threads, **kwargs):

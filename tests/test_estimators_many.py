@@ -252,3 +252,19 @@ def test_calls_of_one_estimator_still_look_like_scikit_learns(capsys):
     assert said.count("Setting learning rate to") >= 8
     assert said.rstrip().endswith("Learning rate too small. Stopping.")
     assert said.count("Iteration ") == quiet.n_iter_
+
+
+def test_warnings_name_the_line_of_the_users():
+    """However many rooms, and scikit-learn's decorators, lie between."""
+    network = MLPClassifier((3,), max_iter=2, batch_size=1000)
+    calls = [
+        lambda: network.fit(X, CLASSES),
+        lambda: fit_many([clone(network)], X, CLASSES),
+        lambda: MLPClassifier((3,), solver="lbfgs", max_iter=1).fit(X, CLASSES),
+    ]
+    for call in calls:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            call()
+        assert len(caught) in (1, 2)
+        assert {one.filename for one in caught} == {__file__}

@@ -1,6 +1,5 @@
 """``fit_many`` and ``predict_many``: each model as if it were trained alone, to the bit."""
 
-import os
 import threading
 import time
 
@@ -10,7 +9,7 @@ from support import ctrl_c_after
 
 import fastnn as keras
 from fastnn.callbacks import EarlyStopping, LambdaCallback, StopAtLoss, TerminateOnNaN
-from fastnn.kernels import many as native, threads as fastnn_threads
+from fastnn.kernels import threads as fastnn_threads
 from fastnn.kernels.network import Network
 from fastnn.kernels.training import Training
 from fastnn.layers import BatchNormalization, Dense, Dropout
@@ -165,9 +164,9 @@ def test_classifiers_and_class_weights():
 
 def test_what_is_shared_is_converted_once(monkeypatch):
     made = []
-    contiguous = keras.many.data.contiguous
+    contiguous = keras.data.contiguous
     monkeypatch.setattr(
-        keras.many.data, "contiguous", lambda a, dtype: made.append(a.shape) or contiguous(a, dtype)
+        keras.data, "contiguous", lambda a, dtype: made.append(a.shape) or contiguous(a, dtype)
     )
     rows = np.arange(0, ROWS, 2)
     keras.fit_many([small(i) for i in range(5)], X, Y, rows=[rows] * 5, verbose=0)
@@ -337,13 +336,6 @@ def test_one_optimizer_for_two_models():
 def test_the_line_at_the_end(capsys):
     keras.fit_many([small(i) for i in range(3)], X, Y, epochs=4, verbose=2)
     assert "3 models - 12 epochs - 0.0s" in capsys.readouterr().out
-
-
-def test_the_team():
-    assert native.team(1) == 1
-    assert native.team(100, 3) == 3
-    assert native.team(2, 3) == 2
-    assert 1 <= native.team(100) <= (os.cpu_count() or 1)
 
 
 def test_calls_that_overlap_share_the_cores():

@@ -329,7 +329,7 @@ def test_errors_that_are_raised():
             module.GridSearchCV(network(), {"depth": [1]}, cv=3).fit(X, y)
         with pytest.raises(ValueError, match="'refit' parameter"):
             module.GridSearchCV(network(), {"alpha": [1.0]}, refit=3.5).fit(X, y)
-    with pytest.raises(ValueError, match="n_jobs must not be 0"):
+    with pytest.raises(ValueError, match="n_jobs must be None, -1, or a number of threads, got 0"):
         ours.GridSearchCV(network(), {"alpha": [1.0]}, n_jobs=0).fit(X, y)
 
 

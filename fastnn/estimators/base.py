@@ -1,6 +1,5 @@
 """What classifier and regressor have in common: ``fit``, ``partial_fit`` and the solvers."""
 
-import warnings
 from abc import ABC
 from functools import cache
 from typing import Any
@@ -12,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import _check_sample_weight, validate_data
 
+from fastnn.errors import warn
 from fastnn.estimators.architecture import Weights, first_weights, plan, require_layers
 from fastnn.estimators.fitting import NOT_FINITE, Fitting
 from fastnn.estimators.networks import Forward, LossAndGradient, Trainer, dense
@@ -178,12 +178,11 @@ class BaseMLP(BaseEstimator, ABC):
         if found.status != 0:
             more = "\nIncrease the number of iterations to improve the convergence "
             more = f"{more}(max_iter={self.max_iter})." if self.n_iter_ == self.max_iter else ""
-            warnings.warn(
+            warn(
                 f"lbfgs failed to converge after {self.n_iter_} iteration(s) (status={found.status}):\n"
                 f"{found.message}\n{more}\nYou might also want to scale the data as shown in:\n"
                 "    https://scikit-learn.org/stable/modules/preprocessing.html",
                 ConvergenceWarning,
-                stacklevel=6,
             )
         self.loss_ = found.fun
         self._keep(function.unpacked(found.x))
@@ -192,9 +191,9 @@ class BaseMLP(BaseEstimator, ABC):
         if self.batch_size == "auto":
             return min(200, rows)
         if self.batch_size > rows:
-            warnings.warn(
+            warn(
                 "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped",
-                stacklevel=7,
+                UserWarning,
             )
         return min(self.batch_size, rows)
 

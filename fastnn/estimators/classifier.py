@@ -5,14 +5,14 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import _check_partial_fit_first_call, type_of_target, unique_labels
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from fastnn.estimators.base import BaseMLP
 from fastnn.estimators.objective import Objective, of_classifier
 from fastnn.estimators.options import CLASS_WEIGHT, GAMMA, losses
+from fastnn.estimators.validation import checked
 from fastnn.estimators.weighting import ClassWeights
 
 
@@ -235,29 +235,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         labels = self._label_binarizer.y_type_.startswith("multilabel")
         return ClassWeights(self.class_weight, self.classes_, y, labels)
 
-    def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            dtype=(np.float64, np.float32),
-            reset=reset,
-        )
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        return X, y
-
     def _validate_held(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
-        X, y = self._checked(X, y, reset=False)
+        X, y = checked(self, X, y, reset=False)
         classes = np.setdiff1d(unique_labels(y), self.classes_)
         if len(classes):
             raise ValueError(f"y_val has classes that y has not: {classes}; y has {self.classes_}.")
         return X, self._label_binarizer.transform(y).astype(bool)
 
     def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, np.ndarray]:
-        X, y = self._checked(X, y, reset)
+        X, y = checked(self, X, y, reset=reset)
         if not hasattr(self, "classes_") or not (self.warm_start or incremental):
             self._label_binarizer = LabelBinarizer()
             self._label_binarizer.fit(y)

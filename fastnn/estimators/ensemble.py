@@ -6,7 +6,6 @@ bootstrap sample is a list of rows, not weights: a row that was not drawn then c
 as large as those of a member alone.
 """
 
-import warnings
 from abc import ABC, abstractmethod
 from numbers import Integral
 from typing import Any
@@ -24,14 +23,15 @@ from sklearn.base import (
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import check_cv
 from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils import check_random_state, column_or_1d
+from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, RealNotInt
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
+from fastnn.errors import warn
 from fastnn.estimators.classifier import MLPClassifier
-from fastnn.estimators.many import fit_many
+from fastnn.estimators.many import fit_many, threads_of
 from fastnn.estimators.regressor import MLPRegressor
-from fastnn.kernels.threads import get_num_threads
+from fastnn.estimators.validation import checked
 
 
 class BaseMLPEnsemble(MetaEstimatorMixin, BaseEstimator, ABC):
@@ -111,7 +111,7 @@ class BaseMLPEnsemble(MetaEstimatorMixin, BaseEstimator, ABC):
         members = [clone(template).set_params(random_state=int(seed)) for seed in self._seeds]
         whole = self._splits is None and self._draws is None
         rows = None if whole else self.estimators_samples_
-        fit_many(members, X, y, sample_weight=sample_weight, rows=rows, num_threads=_threads(self.n_jobs))
+        fit_many(members, X, y, sample_weight=sample_weight, rows=rows, num_threads=threads_of(self.n_jobs))
         self.estimators_ = members
         for name in ("oob_score_", self._unseen):
             self.__dict__.pop(name, None)
@@ -187,10 +187,10 @@ class BaseMLPEnsemble(MetaEstimatorMixin, BaseEstimator, ABC):
                 count[unseen] += 1
         known = np.flatnonzero(count)
         if len(known) < len(count):
-            warnings.warn(
+            warn(
                 f"{len(count) - len(known)} of {len(count)} rows were seen by every member: their "
                 f"{self._unseen} is NaN. More members leave fewer such rows.",
-                stacklevel=4,
+                UserWarning,
             )
         if mean is None:
             mean = np.full(self._n_samples, np.nan)
@@ -304,11 +304,7 @@ class MLPEnsembleClassifier(ClassifierMixin, BaseMLPEnsemble):
         return np.log(found, out=found)
 
     def _validate_input(self, X: Any, y: Any) -> tuple[Any, Any]:
-        X, y = validate_data(
-            self, X, y, accept_sparse=["csr", "csc"], multi_output=True, dtype=(np.float64, np.float32)
-        )
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+        X, y = checked(self, X, y)
         self._label_binarizer = LabelBinarizer().fit(y)
         self.classes_ = self._label_binarizer.classes_
         return X, y
@@ -372,29 +368,10 @@ class MLPEnsembleRegressor(RegressorMixin, BaseMLPEnsemble):
         return self._moments(X, return_std)
 
     def _validate_input(self, X: Any, y: Any) -> tuple[Any, Any]:
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            y_numeric=True,
-            dtype=(np.float64, np.float32),
-        )
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        return X, y
+        return checked(self, X, y, y_numeric=True)
 
     def _said(self, member: Any, X: Any) -> np.ndarray:
         return member.predict(X)
 
     def _decided(self, mean: np.ndarray) -> np.ndarray:
         return mean
-
-
-def _threads(n_jobs: int | None) -> int | None:
-    if n_jobs is None or n_jobs == -1:
-        return None
-    if n_jobs == 0:
-        raise ValueError("n_jobs must be None, -1, or a number of threads, got 0.")
-    return n_jobs if n_jobs > 0 else max(1, get_num_threads() + 1 + n_jobs)

@@ -6,12 +6,12 @@ kept. Where Python has to look between epochs, each is a call of its own.
 """
 
 import math
-import warnings
 from typing import Any
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from fastnn.errors import warn
 from fastnn.estimators.architecture import calls_python, plan
 from fastnn.estimators.networks import Trainer, dense
 from fastnn.estimators.optimization import optimization
@@ -238,11 +238,10 @@ class Fitting:
         elif e.n_iter_ == self.epochs:
             self.done = True
             if e.n_iter_ == e.max_iter and not self.incremental:
-                warnings.warn(
+                warn(
                     f"Stochastic Optimizer: Maximum iterations ({e.max_iter}) reached and the optimization "
                     "hasn't converged yet.",
                     ConvergenceWarning,
-                    stacklevel=7,
                 )
 
     def _validate(self, row: list[float]) -> dict[str, float]:
@@ -313,7 +312,7 @@ class Fitting:
         if not self.done:
             self.look()
         self.done = True
-        warnings.warn("Training interrupted by user.", stacklevel=6)
+        warn("Training interrupted by user.", UserWarning)
 
     def end(self) -> None:
         """Give the weights to the estimator, whatever happened."""

@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import validate_parameter_constraints
 from fastnn.estimators.base import BaseMLP
 from fastnn.estimators.fitting import SLICE, Fitting
 from fastnn.kernels import many
+from fastnn.kernels.threads import get_num_threads
 from fastnn.many import AT_ONCE
 
 __all__ = ["fit_many"]
@@ -91,6 +92,15 @@ _LEARNED = ("n_features_in_", "feature_names_in_", "classes_", "_label_binarizer
 
 def _learned(estimator: BaseMLP) -> dict[str, Any]:
     return {name: vars(estimator)[name] for name in _LEARNED if name in vars(estimator)}
+
+
+def threads_of(n_jobs: int | None) -> int | None:
+    """Return the number of threads that joblib's ``n_jobs`` asks for; None leaves it to fastnn."""
+    if n_jobs is None or n_jobs == -1:
+        return None
+    if n_jobs == 0:
+        raise ValueError("n_jobs must be None, -1, or a number of threads, got 0.")
+    return n_jobs if n_jobs > 0 else max(1, get_num_threads() + 1 + n_jobs)
 
 
 class _Run:

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 from scipy.special import xlogy
 from sklearn.base import RegressorMixin, _fit_context
-from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from fastnn.estimators.base import BaseMLP
 from fastnn.estimators.objective import Objective, has_exponential_outputs, of_regressor
 from fastnn.estimators.options import QUANTILE, losses
+from fastnn.estimators.validation import checked
 
 
 class MLPRegressor(RegressorMixin, BaseMLP):
@@ -147,16 +147,4 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return self._validate_input(X, y, False, reset=False)
 
     def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, np.ndarray]:
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            y_numeric=True,
-            dtype=(np.float64, np.float32),
-            reset=reset,
-        )
-        if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
-        return X, y
+        return checked(self, X, y, y_numeric=True, reset=reset)

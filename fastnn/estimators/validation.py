@@ -8,9 +8,21 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.base import is_classifier
 from sklearn.model_selection import train_test_split
+from sklearn.utils import column_or_1d
+from sklearn.utils.validation import validate_data
 
 from fastnn.estimators.networks import Trainer, dense
 from fastnn.kernels.network import Network
+
+
+def checked(estimator: Any, X: Any, y: Any, **how: Any) -> tuple[Any, np.ndarray]:
+    """Return rows and targets as scikit-learn's networks take them; the estimator learns of their columns.
+
+    ``how`` is further said to ``validate_data``.
+    """
+    how.update(accept_sparse=["csr", "csc"], multi_output=True, dtype=(np.float64, np.float32))
+    X, y = validate_data(estimator, X, y, **how)
+    return X, column_or_1d(y, warn=True) if y.ndim == 2 and y.shape[1] == 1 else y
 
 
 class Part(NamedTuple):

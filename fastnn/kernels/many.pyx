@@ -1,33 +1,25 @@
-"""Many networks in one native call: whoever is free takes the next one, and works on it alone.
+"""Many trainings in one native call: whoever is free takes the next one, and works on it alone.
 
 Small networks gain nothing from sharing a step between threads, and everything from a core of their own: there is no barrier, and
 weights stay in one core's cache until a training's slice is over. Tiny ones of one shape also share vectors (``lanes.pyx``). Each
 network's bits are those that it would get alone.
 """
-cimport numpy as cnp
 from cython.parallel cimport parallel, threadid
 
 from fastnn.kernels.csrc cimport fnn_barrier, fnn_barrier_init, fnn_flag_get, fnn_flag_set, fnn_jobs_take
 from fastnn.kernels.epoch cimport run_alone
-from fastnn.kernels.forward cimport Space, forward_rows
 from fastnn.kernels.lanes cimport Lanes, alike, lanes_size, may_share, run_lanes
 from fastnn.kernels.memory cimport Arena
-from fastnn.kernels.network cimport Network, State
-from fastnn.kernels.own cimport raise_calls
 from fastnn.kernels.plan cimport round_up
 from fastnn.kernels.runtime cimport clock
 from fastnn.kernels.schedule cimport Run
-from fastnn.kernels.threads cimport begin_call, end_call, fair_share, threads_are_set, threads_for
+from fastnn.kernels.threads cimport begin_call, end_call, team_for
 from fastnn.kernels.training cimport Training
-
-cnp.import_array()
 
 cdef extern from "Python.h":
     ctypedef struct PyObject
     int raise_signals "PyErr_CheckSignals"() except -1
     PyObject *raised_so_far "PyErr_Occurred"() noexcept
-
-cdef double MUCH = 1e18    # operations: as many threads as there may be
 
 cdef enum:
     FEWEST = 4             # lanes are shared by more than one in so many of them
@@ -36,25 +28,6 @@ cdef enum:
 cdef struct Job:
     Lanes lanes
     bint taken
-
-
-cdef int team_for(Py_ssize_t jobs, int num_threads) noexcept:
-    cdef int threads = threads_for(MUCH, jobs, num_threads)
-    if num_threads <= 0 and not threads_are_set():
-        threads = min(threads, fair_share())
-    return <int>min(<Py_ssize_t>threads, jobs)
-
-
-def team(Py_ssize_t jobs, int num_threads=0):
-    """Threads that so many networks get.
-
-    Parameters
-    ----------
-    jobs : int
-    num_threads : int, default 0
-        0: as many as this process may use and other calls leave.
-    """
-    return team_for(jobs, num_threads)
 
 
 cdef void take_jobs(Job *job, Py_ssize_t jobs, fnn_barrier *queue, double deadline, void *work) noexcept nogil:
@@ -170,7 +143,7 @@ def run_many(list trainings not None, double seconds, int num_threads=0, Py_ssiz
     seconds : float
         Return after about so many seconds; those that nobody has come to until then are as they were.
     num_threads : int, default 0
-        As `team` takes it.
+        0: as many as this process may use and other calls leave.
     epochs : int, default 0
         How many each trains on for at most; 0 is all.
 
@@ -243,82 +216,3 @@ cdef object left(Training t):
     except Exception as error:
         return error
     return None
-
-
-# `forward_rows`, given borrowed references, which a function without the interpreter's lock cannot make.
-ctypedef void (*rows_single)(PyObject *, PyObject *, const float *, const float *, float *, Py_ssize_t, int) noexcept nogil
-ctypedef void (*rows_double)(PyObject *, PyObject *, const double *, const double *, double *, Py_ssize_t, int) noexcept nogil
-
-cdef struct Asked:
-    const void *weights
-    const void *x
-    void *out
-    Py_ssize_t rows
-    bint single
-    PyObject *forward
-    PyObject *space
-
-
-cdef void take_rows(Asked *asked, Py_ssize_t jobs, fnn_barrier *queue) noexcept nogil:
-    cdef rows_single single = <rows_single><void *>forward_rows[float]
-    cdef rows_double twice = <rows_double><void *>forward_rows[double]
-    cdef Py_ssize_t i
-    cdef Asked *a
-    while True:
-        i = <Py_ssize_t>fnn_jobs_take(queue)
-        if i >= jobs:
-            return
-        a = &asked[i]
-        if a.single:
-            single(a.forward, a.space, <const float *>a.weights, <const float *>a.x, <float *>a.out, a.rows, 1)
-        else:
-            twice(a.forward, a.space, <const double *>a.weights, <const double *>a.x, <double *>a.out, a.rows, 1)
-
-
-def predict_many(list networks not None, list xs not None, list outs not None, int num_threads=0):
-    """Outputs of many networks, each as its own `predict` gives them.
-
-    Parameters
-    ----------
-    networks : list of Network
-    xs, outs : list of ndarray, shapes (rows, inputs) and (rows, outputs)
-        One for each network, as `Network.predict` takes them.
-    num_threads : int, default 0
-        As `team` takes it.
-    """
-    cdef Py_ssize_t n = len(networks), i
-    cdef Network net
-    cdef Arena arena
-    cdef Asked *asked
-    cdef fnn_barrier queue
-    cdef int threads = team_for(n, num_threads)
-    cdef Space space
-    if n != len(xs) or n != len(outs):
-        raise ValueError(f"{n} networks, {len(xs)} arrays of rows, {len(outs)} of outputs: expected the same number")
-    states, spaces = [], []
-    arena = Arena((n + 1) * sizeof(Asked))
-    asked = <Asked *>arena.base
-    for i in range(n):
-        net = networks[i]
-        net.require_rows(xs[i], outs[i])
-        states.append(net.state)
-        spaces.append(net.take_space(1))
-        asked[i].weights = (<State>states[i]).arena.base
-        asked[i].x = cnp.PyArray_DATA(<cnp.ndarray>xs[i])
-        asked[i].out = cnp.PyArray_DATA(<cnp.ndarray>outs[i])
-        asked[i].rows = len(xs[i])
-        asked[i].single = net.itemsize == 4
-        asked[i].forward = <PyObject *>net.forward
-        asked[i].space = <PyObject *>spaces[i]
-    fnn_barrier_init(&queue)
-    if threads <= 1:
-        with nogil:
-            take_rows(asked, n, &queue)
-    else:
-        with nogil, parallel(num_threads=threads):
-            take_rows(asked, n, &queue)
-    for i in range(n):
-        space = spaces[i]
-        raise_calls(space.calls)
-        net = networks[i]
-        net.spaces.append(space)

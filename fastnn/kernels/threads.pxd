@@ -7,3 +7,5 @@ cdef int spins_for(int team) noexcept nogil
 cdef void begin_call() noexcept
 cdef void end_call() noexcept
 cdef int fair_share() noexcept nogil
+# Threads for so many networks, on each of which one works alone; `requested` as above.
+cdef int team_for(Py_ssize_t jobs, int requested) noexcept nogil

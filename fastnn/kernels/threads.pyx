@@ -78,6 +78,7 @@ cdef int automatic_limit() noexcept nogil:
 
 # A second thread pays when its share of a call outlasts waking it: about 50 us at 50 GFLOP/s.
 cdef double OPERATIONS_A_THREAD = 2e6
+cdef double MUCH = 1e18           # operations: enough for as many threads as there may be
 
 cdef bint threads_are_set() noexcept nogil:
     return explicit_threads > 0
@@ -110,6 +111,14 @@ cdef int fair_share() noexcept nogil:
     """Threads that one of the training calls under way may use where their number is ours to choose."""
     cdef int share = automatic_limit() // callers if callers > 1 else automatic_limit()
     return share if share > 1 else 1
+
+
+cdef int team_for(Py_ssize_t jobs, int requested) noexcept nogil:
+    """Threads for so many networks, on each of which one works alone."""
+    cdef int n = threads_for(MUCH, jobs, requested)
+    if requested <= 0 and explicit_threads == 0:
+        n = min(n, fair_share())
+    return <int>min(<Py_ssize_t>n, jobs)
 
 
 cdef int spins_for(int team) noexcept nogil:

@@ -310,8 +310,7 @@ cdef class Training:
         # what comes before the native calls of a `run`
         cdef Run *run = &self.run_state
         self.entered = run.epoch
-        self.wanted = run.epochs - run.epoch
-        self.wanted = run.epoch + min(self.wanted, max_epochs)
+        self.wanted = run.epoch + min(max_epochs, run.epochs - run.epoch)
         if run.status == STATUS_PAUSED:
             run.status = STATUS_RUNNING
             run.stopping.wait = 0

@@ -14,7 +14,7 @@ from sklearn.base import clone, is_classifier
 from sklearn.model_selection._validation import _fit_and_score
 from sklearn.utils.parallel import Parallel, delayed
 
-from fastnn.estimators.many import fit_many
+from fastnn.estimators.many import fit_many, threads_of
 from fastnn.kernels.threads import get_num_threads
 from fastnn.model_selection.candidates import Candidate
 from fastnn.model_selection.folds import Fold, Folds
@@ -32,15 +32,6 @@ class Task:
     candidate: Candidate
     split: int
     head: int
-
-
-def threads_of(n_jobs: int | None) -> int | None:
-    """Return the number of threads that joblib's ``n_jobs`` asks for; None leaves it to fastnn."""
-    if n_jobs is None or n_jobs == -1:
-        return None
-    if n_jobs == 0:
-        raise ValueError("n_jobs must not be 0: pass a number of threads, or None for all cores.")
-    return n_jobs if n_jobs > 0 else max(1, get_num_threads() + 1 + n_jobs)
 
 
 class Evaluation:
