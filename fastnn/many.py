@@ -95,8 +95,7 @@ def fit_many(
     KeyboardInterrupt
         All models keep what they had learned up to then.
     """
-    models = list(models)
-    _require_models(models, "fit_many")
+    models = _listed(models, "fit_many")
     if on_error not in ("raise", "return"):
         raise ValueError(f"on_error={on_error!r}: must be 'raise' or 'return'.")
     threads = _threads(num_threads)
@@ -147,8 +146,7 @@ def predict_many(models: Sequence[Sequential], x: Any, *, num_threads: int | Non
     -------
     list of ndarray, (rows, units)
     """
-    models = list(models)
-    _require_models(models, "predict_many")
+    models = _listed(models, "predict_many")
     threads = _threads(num_threads)
     shared: dict[Any, np.ndarray] = {}
     given = one_each(x, models, "x", 2) or [x] * len(models)
@@ -320,7 +318,11 @@ def _callbacks(given: Any, models: list[Any]) -> list[Any]:
     return [copy.deepcopy(calls) for _ in models]
 
 
-def _require_models(models: list[Any], what: str) -> None:
+def _listed(given: Any, what: str) -> list[Any]:
+    """Return the models, checked."""
+    if isinstance(given, Sequential) or not hasattr(given, "__iter__"):
+        raise TypeError(f"{what} takes a list of models, got {given!r} of type {type(given).__name__}.")
+    models = list(given)
     seen: dict[int, str] = {}
     for i, model in enumerate(models):
         if not isinstance(model, Sequential):
@@ -337,6 +339,7 @@ def _require_models(models: list[Any], what: str) -> None:
                         f"{first} and models[{i}] were compiled with the same optimizer object; compile each "
                         "with one of its own, or with its name."
                     )
+    return models
 
 
 def _threads(num_threads: Any) -> int:

@@ -231,6 +231,7 @@ def test_ctrl_c_keeps_what_was_learned():
     [
         (lambda e: fit_many([e[0], e[0]], X, CLASSES), "more than once"),
         (lambda e: fit_many([e[0], "mlp"], X, CLASSES), r"estimators\[1\] is 'mlp'"),
+        (lambda e: fit_many(e[0], X, CLASSES), "takes a list of estimators, got MLPClassifier"),
         (lambda e: fit_many(e, X, CLASSES, rows=[None]), "rows has 1 items for 3 estimators"),
         (lambda e: fit_many(e, X, CLASSES, on_error="no"), "'raise' or 'return'"),
     ],

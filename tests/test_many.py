@@ -294,6 +294,8 @@ def test_predict_many(threads):
     [
         (lambda m: keras.fit_many([m[0], m[0]], X, Y), r"models\[1\] is models\[0\] again"),
         (lambda m: keras.fit_many([m[0], 3], X, Y), r"models\[1\] is 3"),
+        (lambda m: keras.fit_many(m[0], X, Y), "takes a list of models, got <.*Sequential"),
+        (lambda m: keras.predict_many(None, X), "takes a list of models, got None"),
         (lambda m: keras.fit_many(m, [X, X], [Y, Y]), "x is a list of 2 arrays for 3 models"),
         (lambda m: keras.fit_many(m, [X, X, X], Y), "y must be one too"),
         (lambda m: keras.fit_many(m, X, Y, rows=[[0]]), "rows has 1 items for 3 models"),

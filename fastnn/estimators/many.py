@@ -1,7 +1,7 @@
 """Many estimators fitted at once: what search and ensembles train with."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -60,6 +60,8 @@ def fit_many(
     """
     if on_error not in ("raise", "return"):
         raise ValueError(f"on_error={on_error!r}: must be 'raise' or 'return'.")
+    if not isinstance(estimators, Iterable):
+        raise TypeError(f"fit_many takes a list of estimators, got {estimators!r}.")
     estimators = list(estimators)
     count = len(estimators)
     for i, estimator in enumerate(estimators):
