@@ -16,7 +16,7 @@ from sklearn.experimental import enable_halving_search_cv  # noqa: E402, F401
 
 import fastnn  # noqa: E402
 from fastnn import MLPClassifier  # noqa: E402
-from fastnn.kernels.many import team  # noqa: E402
+from fastnn.kernels.threads import get_fair_share  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -74,7 +74,7 @@ def test_concurrent_fits_share_the_cores():
     X = rng.normal(size=(2000, 20))
     y = (X[:, 0] > 0).astype(int)
     cores = fastnn.get_num_threads()
-    assert team(1000) == cores
+    assert get_fair_share() == cores
 
     def fit():
         MLPClassifier((300, 300), max_iter=10, n_iter_no_change=10, random_state=0).fit(X, y)
@@ -84,10 +84,10 @@ def test_concurrent_fits_share_the_cores():
         thread.start()
     seen = set()
     while any(thread.is_alive() for thread in threads):
-        seen.add(team(1000))
+        seen.add(get_fair_share())
         time.sleep(1e-3)
     assert min(seen) == max(1, cores // 2)
-    assert team(1000) == cores
+    assert get_fair_share() == cores
 
 
 WORKERS = """

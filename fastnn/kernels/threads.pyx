@@ -113,6 +113,17 @@ cdef int fair_share() noexcept nogil:
     return share if share > 1 else 1
 
 
+def get_fair_share():
+    """Return how many threads one of the training calls under way may use where it may choose.
+
+    Returns
+    -------
+    int
+        At least 1: the automatic limit, divided by the calls where there are several.
+    """
+    return fair_share()
+
+
 cdef int team_for(Py_ssize_t jobs, int requested) noexcept nogil:
     """Threads for so many networks, on each of which one works alone."""
     cdef int n = threads_for(MUCH, jobs, requested)
