@@ -27,6 +27,7 @@ from fastnn.cloning import clone_model, model_from_json
 from fastnn.compiling import Compiled, Native
 from fastnn.engine import Engine
 from fastnn.errors import warn
+from fastnn.exporting import export
 from fastnn.frames import column_names, require_names
 from fastnn.history import History
 from fastnn.inference import Predictor
@@ -684,6 +685,39 @@ class Sequential(Model):
             Passed on to ``json.dumps``.
         """
         return cloning.to_json(self, **kwargs)
+
+    def export(
+        self,
+        filepath: Any,
+        format: str | None = None,
+        verbose: Any = None,
+        input_signature: None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write what `predict` computes to a file that needs no fastnn; see docs/export.md.
+
+        Parameters
+        ----------
+        filepath : str or path-like
+            ``"model.onnx"``: an ONNX graph (needs the package onnx). ``"model.c"``: one C99 file without
+            dependencies, and its header, ``"model.h"``, beside it.
+        format : {None, "onnx", "c"}
+            By default as the file's name ends.
+        verbose, input_signature
+            Accepted for Keras's sake.
+
+        Raises
+        ------
+        ValueError
+            For a model that is not built, an activation of one's own in Python, or another format.
+        ImportError
+            Without the package that writes the format.
+        OSError
+            Where the file cannot be written; the old one is then as it was.
+        """
+        if kwargs:
+            raise TypeError(f"export takes no argument {', '.join(map(repr, kwargs))}.")
+        export(self, filepath, format)
 
     # Summary and copies -------------------------------------------------------------------------------------
 

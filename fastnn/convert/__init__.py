@@ -1,0 +1,1 @@
+"""Networks from and to other frameworks, each only where that is installed."""
