@@ -70,8 +70,8 @@ def copy_of(model: Any, learning_rate: float) -> Any:
     return twin
 
 
-def to_json(model: Any, **kwargs: Any) -> str:
-    """Return a model's architecture and the arguments of ``compile`` as JSON."""
+def to_config(model: Any) -> dict[str, Any]:
+    """Return a model's architecture and the arguments of ``compile``, in Keras's serialised form."""
     config = serialize(model, MODELS)
     if model._input is not None:
         config["build_config"] = {"input_shape": model._input.batch_shape}
@@ -80,7 +80,20 @@ def to_json(model: Any, **kwargs: Any) -> str:
         if compiled["precision"] is None:
             del compiled["precision"]  # Keras has no such argument
         config["compile_config"] = compiled
-    return json.dumps(config, **kwargs)
+    return config
+
+
+def from_config(config: Any, compile: bool = True) -> Any:
+    """Return a new model of what `to_config` returned, compiled if that one was."""
+    model = MODELS.make(config, "config")
+    if compile and config.get("compile_config"):
+        model.compile_from_config(config["compile_config"])
+    return model
+
+
+def to_json(model: Any, **kwargs: Any) -> str:
+    """Return the same as JSON."""
+    return json.dumps(to_config(model), **kwargs)
 
 
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
@@ -106,8 +119,4 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
     except ValueError as error:
         raise ValueError(f"json_string is not JSON: {error}") from None
     with custom_object_scope(custom_objects):
-        model = MODELS.make(config, "json_string")
-        given = config.get("compile_config")
-        if given:
-            model.compile_from_config(given)
-    return model
+        return from_config(config)

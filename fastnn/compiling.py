@@ -57,6 +57,7 @@ class Compiled:
         self.precision = precision
         # whether the loss is one of several, by the outputs and the first targets, and still to be chosen
         self.by_targets = isinstance(loss, str) and loss.lower() in metric_list.CROSSENTROPY
+        self.chosen: str | None = None  # by those targets
         self._loss = None if self.by_targets else resolve(loss)
         self._metrics = metric_list.listed(metrics, "metrics")
         self._weighted = metric_list.listed(weighted_metrics, "weighted_metrics")
@@ -71,7 +72,12 @@ class Compiled:
             )
         shape = np.shape(y)
         sparse = len(shape) == 1 or shape[-1:] == (1,)
-        self._loss = resolve(metric_list.crossentropy(units, sparse))
+        self.choose(metric_list.crossentropy(units, sparse))
+
+    def choose(self, loss: str) -> None:
+        """Make one loss of several the one, for good."""
+        self._loss = resolve(loss)
+        self.chosen = loss
         self.by_targets = False
 
     def resolve(self, units: int, owner: str) -> Native:

@@ -13,11 +13,13 @@ from fastnn import (
     class_weights,
     cloning,
     data,
+    files,
     judging,
     losses,
     optimizers,
     preparing,
     progress,
+    resuming,
     seeds,
 )
 from fastnn.batch_loop import BatchFit
@@ -28,6 +30,7 @@ from fastnn.compiling import Compiled, Native
 from fastnn.engine import Engine
 from fastnn.errors import warn
 from fastnn.exporting import export
+from fastnn.files import load_model, save_model
 from fastnn.frames import column_names, require_names
 from fastnn.history import History
 from fastnn.inference import Predictor
@@ -48,7 +51,7 @@ from fastnn.training_loop import (
     whole,
 )
 
-__all__ = ["Model", "Sequential", "clone_model", "model_from_json"]
+__all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
 
 
 class Model(Loops, Stack):
@@ -90,6 +93,8 @@ class Sequential(Model):
         Drawn when the model was made; shuffles follow it.
     column_names : list of str or None
         Of the data frame that the model was trained on; frames given later must have the same.
+    metadata : anything JSON can hold, or None
+        Yours: it goes into the model's file, and comes back with `load_model`.
 
     Notes
     -----
@@ -105,6 +110,8 @@ class Sequential(Model):
         self.history: History | None = None
         self.stop_training = self.stop_evaluating = self.stop_predicting = False
         self.column_names: list[str] | None = None
+        self.metadata: Any = None
+        self.initial_epoch: int | None = None  # that a callback wants the `fit` under way to begin with
         self._compiled: Compiled | None = None
         self._constants: tuple[tuple[Any, int], ...] = ()  # layers whose settings the network holds a copy of
         self._engine: Engine | None = None
@@ -686,6 +693,60 @@ class Sequential(Model):
         """
         return cloning.to_json(self, **kwargs)
 
+    # Files --------------------------------------------------------------------------------------------------
+
+    def save(self, filepath: Any, overwrite: bool = True, zipped: Any = None, **kwargs: Any) -> None:
+        """Write all of the model to a file, from which `models.load_model` makes it again.
+
+        Layers, weights, the arguments of `compile`, the optimizer's state, counters, the history of the last
+        `fit`, ``column_names`` and ``metadata``: the loaded model predicts and trains on with the same bits.
+        At every moment, whatever fails, either the old or the new file is there.
+
+        Parameters
+        ----------
+        filepath : str or path-like
+            ``"model.safetensors"``; any other ending does too.
+        overwrite : bool
+            False: a file that is there is an error.
+        zipped
+            Accepted for Keras's sake.
+
+        Raises
+        ------
+        FileExistsError, OSError
+            Where the file is there, or cannot be written; the old one is then as it was.
+        ValueError
+            Where a setting cannot be written as JSON.
+        """
+        files.save_model(self, filepath, overwrite, zipped, **kwargs)
+
+    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
+        """Write the weights alone, for `load_weights`; arguments and errors as for `save`."""
+        files.save_weights(self, filepath, overwrite)
+
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False, **kwargs: Any) -> None:
+        """Replace the weights by those of a file of `save_weights` or `save`, or none of them.
+
+        Parameters
+        ----------
+        filepath : str or path-like
+        skip_mismatch : bool
+            False: the file's weights are this model's, in order and shape. True: those whose layer has the
+            same name and shape are taken, and a warning names the others.
+
+        Raises
+        ------
+        FormatError
+            For a file that is damaged, cut off, hostile or of another kind.
+        ValueError
+            Where number or shapes of the weights differ, or this model is not built.
+        RuntimeError
+            While the model is being trained.
+        """
+        if kwargs:
+            raise TypeError(f"load_weights takes no argument {', '.join(map(repr, kwargs))}.")
+        files.load_weights(self, filepath, skip_mismatch)
+
     def export(
         self,
         filepath: Any,
@@ -763,12 +824,21 @@ class Sequential(Model):
         state = dict(self.__dict__)
         for key in ("_engine", "_making", "_training"):
             del state[key]
+        if self._engine is not None:
+            weights, progress = resuming.state(self)
+            # while it trains, the layers' own copies could already be newer
+            state["_kept"] = weights if self._training.locked() else None, progress
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        weights, progress = state.pop("_kept", (None, None))
         self.__dict__.update(state)
         self._engine = None
         self._lock_up()
+        if weights is not None:
+            self.set_weights(weights)
+        if progress is not None:
+            resuming.resume(self, progress)
 
 
 cloning.register(Sequential)

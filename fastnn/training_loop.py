@@ -225,6 +225,9 @@ class Fit:
         for c in watch.native():
             c.on_train_begin()
         self.callbacks.on_train_begin()
+        if model.initial_epoch is not None:  # a callback has brought the model back to where it once stood
+            self.settings = self.settings._replace(first=model.initial_epoch)
+            model.initial_epoch = None
         if self.has_epochs:
             self.fresh = self.engine.net.iterations == 0
             self._start(self.settings.first)

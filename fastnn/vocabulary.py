@@ -8,7 +8,6 @@ from typing import Any, NoReturn
 
 _IMAGES = "fastnn is for rows of numbers; there is nothing for images, sound, text or sequences"
 _GRAPHS = "functional graphs, with several inputs or outputs, come later; use Sequential([...])"
-_FILES = "models are not written to files yet"
 _BACKEND = "there is one backend, compiled into fastnn, and nothing to choose"
 
 # module -> reason -> names
@@ -113,7 +112,6 @@ REFUSED: dict[str, dict[str, str]] = {
 }
 
 LATER: dict[str, dict[str, str]] = {
-    "callbacks": {_FILES: "BackupAndRestore ModelCheckpoint"},
     "layers": {
         _GRAPHS: (
             "Add Average Concatenate Dot Maximum Minimum Multiply Subtract add average concatenate dot "
@@ -121,8 +119,6 @@ LATER: dict[str, dict[str, str]] = {
             "minimum multiply subtract"
         ),
     },
-    "models": {_FILES: "load_model save_model"},
-    "saving": {_FILES: "load_model load_weights save_model save_weights"},
 }
 
 

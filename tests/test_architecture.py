@@ -35,13 +35,13 @@ FLOORS = [
     "batch_loop judging range_test",
     "training_loop",
     "watch",
-    "stack compiling callbacks inference cloning suspects loops exporting",
+    "stack compiling callbacks inference cloning suspects loops exporting files resuming saving",
     "engine gradient_statistics",
     "results",
     "metric_list",
     "history hooks progress summary plotting",
     "layers losses metrics optimizers activations initializers regularizers constraints",
-    "data config utils registry names seeds variables errors batches frames class_weights saving vocabulary "
+    "data config utils registry names seeds variables errors batches frames class_weights vocabulary "
     "atomic _version",
     "kernels",
 ]

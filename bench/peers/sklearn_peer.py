@@ -39,8 +39,8 @@ class Peer(Base):
     def settings(cls, spec, threads):
         return [{"backend": "loky"}, {"backend": "threading"}] if spec.models > 1 and threads > 1 else [{}]
 
-    def __new__(cls, spec, *data, **options):
-        return super().__new__(ManyPeer if cls is Peer and spec.models > 1 else cls)
+    def __new__(cls, spec=None, *data, **options):  # without, where a worker of joblib's is sent one
+        return super().__new__(ManyPeer if cls is Peer and spec is not None and spec.models > 1 else cls)
 
     def __init__(self, spec, x, y, threads=1, weights=None):
         self.spec, self.threads, self.x = spec, threads, x

@@ -6,6 +6,7 @@ in one native call; with epoch hooks there is one call an epoch; with batch hook
 decides).
 """
 
+from fastnn.callbacks.checkpoints import BackupAndRestore, ModelCheckpoint
 from fastnn.callbacks.gradients import GradientStatistics
 from fastnn.callbacks.lists import CallbackList, check_callbacks as check_callbacks
 from fastnn.callbacks.logs import CSVLogger, LambdaCallback, ProgbarLogger
@@ -21,14 +22,13 @@ from fastnn.history import History
 from fastnn.hooks import Callback
 from fastnn.vocabulary import refusing
 
-BackupAndRestore = refusing("callbacks", "BackupAndRestore")
-ModelCheckpoint = refusing("callbacks", "ModelCheckpoint")
 OrbaxCheckpoint = refusing("callbacks", "OrbaxCheckpoint")
 RemoteMonitor = refusing("callbacks", "RemoteMonitor")
 SwapEMAWeights = refusing("callbacks", "SwapEMAWeights")
 TensorBoard = refusing("callbacks", "TensorBoard")
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",
@@ -37,6 +37,7 @@ __all__ = [
     "History",
     "LambdaCallback",
     "LearningRateScheduler",
+    "ModelCheckpoint",
     "ProgbarLogger",
     "ReduceLROnPlateau",
     "StopAtLoss",

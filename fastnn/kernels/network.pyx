@@ -128,6 +128,12 @@ cdef class Network:
         gradients that wait for a step, where there are any."""
         return [self.canonical(self.state, slot) for slot in range(1, 1 + (slots_in_all(&self.optimizer) if self.compiled else 0))]
 
+    def snapshot(self):
+        """All that was published last, of one moment: :meth:`weights`, :meth:`optimizer_slots`, ``iterations``, ``lifetime_epochs``."""
+        cdef State state = self.state
+        slots = [self.canonical(state, slot) for slot in range(1, 1 + (slots_in_all(&self.optimizer) if self.compiled else 0))]
+        return self.canonical(state, 0), slots, state.iterations, state.epochs
+
     cdef list canonical(self, State state, Py_ssize_t slot):
         return unpacked(&self.plan, <char *>state.arena.base + slot * self.plan.parameters * self.itemsize)
 
@@ -166,13 +172,15 @@ cdef class Network:
         self.put(state, 0, arrays)
         self.publish(state)
 
-    def set_optimizer_state(self, slots, iterations):
+    def set_optimizer_state(self, slots, iterations, epochs=None):
         """Set and publish what the optimizer remembers, as :meth:`optimizer_slots` and ``iterations`` gave it.
 
         Parameters
         ----------
         slots : list of list of ndarray
         iterations : int
+        epochs : int, optional
+            ``lifetime_epochs``; by default those that the network has.
 
         Raises
         ------
@@ -188,13 +196,15 @@ cdef class Network:
         if len(slots) != slots_in_all(&self.optimizer):
             raise ValueError(
                 f"optimizer {self.compiled[2]!r} with its settings has {slots_in_all(&self.optimizer)} slots; got {len(slots)}")
-        if iterations < 0:
-            raise ValueError(f"iterations must be at least 0, not {iterations}")
+        if iterations < 0 or (epochs is not None and epochs < 0):
+            raise ValueError(f"iterations and epochs must be at least 0, not {iterations} and {epochs}")
         found = [self.checked(slot, f"slots[{i}]") for i, slot in enumerate(slots)]
         state = self.copy_state(self.state)
         for i, arrays in enumerate(found, 1):
             self.put(state, i, arrays)
         state.iterations = iterations
+        if epochs is not None:
+            state.epochs = epochs
         self.publish(state)
 
     cdef list checked(self, arrays, str what):

@@ -1,6 +1,9 @@
 """What all layers share: name, dtype, weights, and building at the first known input shape."""
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -12,6 +15,24 @@ from fastnn.registry import Configured
 from fastnn.variables import Variable
 
 Shape = tuple[int | None, ...]
+
+
+# Where weights come from instead of their initializers: shape, dtype and name -> array.
+Source = Callable[[tuple[int, ...], str, str], np.ndarray]
+_source: ContextVar[Source | None] = ContextVar("weights", default=None)
+
+
+@contextmanager
+def weights_from(source: Source) -> Iterator[None]:
+    """Within this context, layers that are built take their weights from ``source``, in order.
+
+    Called before anything of a weight's size is allocated, it checks that there is an array of this shape.
+    """
+    token = _source.set(source)
+    try:
+        yield
+    finally:
+        _source.reset(token)
 
 
 class KerasTensor:
@@ -159,15 +180,21 @@ class Layer(Configured):
         path = f"{self.path or self.name}/{name}"
         constraints.require_axis(constraint, len(shape), path)
         regularizers.require_kernel(regularizer, shape, path)
-        initializer = initializers.get(initializer, f"{name}_initializer")
+        value = self._first_value(shape, initializers.get(initializer, f"{name}_initializer"), name, path)
+        variable = Variable(value, name, path, trainable, regularizer, constraint)
+        self._weights.append(variable)
+        return variable
+
+    def _first_value(self, shape: tuple[int, ...], initializer: Any, name: str, path: str) -> np.ndarray:
+        source = _source.get()
+        if source is not None:
+            return source(shape, self.dtype, name)
         value = np.array(initializer(shape, dtype=self.dtype), dtype=self.dtype, order="C")
         if value.shape != tuple(shape):
             raise ValueError(
                 f"{path}: the initializer returned shape {value.shape}, but {tuple(shape)} was asked for."
             )
-        variable = Variable(value, name, path, trainable, regularizer, constraint)
-        self._weights.append(variable)
-        return variable
+        return value
 
     def __call__(self, x: Any) -> np.ndarray:
         """Return the layer's output for rows ``x``, building it first if need be."""

@@ -344,7 +344,7 @@ class Rescaling(Layer):
         """Return factors and offsets, (columns,) each."""
         try:
             return [
-                np.broadcast_to(np.asarray(v, np.float64).reshape(-1), (columns,)).copy()
+                np.broadcast_to(np.asarray(v, np.float64).reshape(-1), (columns,))
                 for v in (self.scale, self.offset)
             ]
         except ValueError:

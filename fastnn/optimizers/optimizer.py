@@ -347,13 +347,16 @@ class Optimizer(Configured):
         self._parked = [entry for entry in self._parked if entry[0]() not in (None, engine)]
         self._parked.append((weakref.ref(engine), engine.net.optimizer_slots(), engine.net.iterations))
 
-    def unpark(self, engine: Any) -> tuple[list, int] | None:
+    def parked(self, engine: Any) -> tuple[list, int] | None:
         """Return what `park` kept for this network, if the optimizer still remembers as many arrays."""
         found = next((entry for entry in self._parked if entry[0]() is engine), None)
-        if found is None:
-            return None
-        self._parked.remove(found)
-        return found[1:] if len(found[1]) == len(self.remembered()) else None
+        return found[1:] if found is not None and len(found[1]) == len(self.remembered()) else None
+
+    def unpark(self, engine: Any) -> tuple[list, int] | None:
+        """Return the same, and keep it no longer: the network has it now."""
+        found = self.parked(engine)
+        self._parked = [entry for entry in self._parked if entry[0]() is not engine]
+        return found
 
     def _bound(self) -> list[Any]:
         engines = [ref() for ref in self._engines]
