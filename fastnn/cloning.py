@@ -83,9 +83,9 @@ def to_config(model: Any) -> dict[str, Any]:
     return config
 
 
-def from_config(config: Any, compile: bool = True) -> Any:
+def from_config(config: Any, argument: str = "config", compile: bool = True) -> Any:
     """Return a new model of what `to_config` returned, compiled if that one was."""
-    model = MODELS.make(config, "config")
+    model = MODELS.make(config, argument)
     if compile and config.get("compile_config"):
         model.compile_from_config(config["compile_config"])
     return model
@@ -119,4 +119,4 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
     except ValueError as error:
         raise ValueError(f"json_string is not JSON: {error}") from None
     with custom_object_scope(custom_objects):
-        return from_config(config)
+        return from_config(config, "json_string")

@@ -138,6 +138,8 @@ def _made(tensors: Tensors, content: dict[str, Any], compile: bool) -> Any:
 
 def _require_backed(model: Any, size: int) -> None:
     """Raise where rows are wider than all weights together: no product stands behind such a width."""
+    if not model.built:
+        return
     shape = (None, model._columns() or 0)
     for layer in model.layers:
         shape = layer.compute_output_shape(shape)

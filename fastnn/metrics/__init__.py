@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from fastnn import losses
 from fastnn.losses.classes import Loss
 from fastnn.losses.functions import (
     TABLE as _LOSSES,
@@ -178,6 +179,8 @@ def get(identifier: Any, argument: str = "metric") -> Any:
     """Return the function or `Metric` that a name, class, config or object stands for; None for None."""
     if identifier is None:
         return None
+    if isinstance(identifier, dict) and identifier.get("module") == losses.LOSSES.module:
+        return losses.get(identifier, argument)
     if isinstance(identifier, str | dict):
         return METRICS.make(identifier, argument)
     if isinstance(identifier, type) and issubclass(identifier, Metric | Loss):
@@ -191,8 +194,8 @@ def get(identifier: Any, argument: str = "metric") -> Any:
 
 
 def serialize(metric: Any) -> Any:
-    """Return Keras's serialised form of a metric."""
-    return _serialize(metric, METRICS)
+    """Return Keras's serialised form of a metric, or of a loss that is taken for one."""
+    return losses.serialize(metric) if isinstance(metric, Loss) else _serialize(metric, METRICS)
 
 
 def deserialize(config: Any, custom_objects: dict | None = None) -> Any:
