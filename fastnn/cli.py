@@ -1,12 +1,14 @@
-"""The command ``fastnn``: what this installation is, a demonstration of what it does, and how fast."""
+"""The command ``fastnn``: what this installation is and how fast, and models of tables without Python."""
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from fastnn._version import __version__
 
@@ -26,11 +28,17 @@ def build_parser() -> argparse.ArgumentParser:
 
     info = commands.add_parser(
         "info",
-        help="print version, processor, instruction set, threads and build flags",
-        description="Print what fastnn runs on: version, processor, instruction set in use, threads and why "
-        "that many, and how it was built.",
+        help="describe this installation, or a model's file",
+        description="Without a model, print what fastnn runs on: version, processor, instruction set in use, "
+        "threads and why that many, and how it was built. With one, print its layers and sizes, the columns "
+        "that it takes, and how it was trained.",
     )
+    info.add_argument("model", nargs="?", metavar="MODEL", help="a file that fastnn wrote")
     info.set_defaults(run=run_info)
+
+    _add_train(commands)
+    _add_predict(commands)
+    _add_convert(commands)
 
     demo = commands.add_parser(
         "demo",
@@ -59,6 +67,126 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_train(commands: Any) -> None:
+    train = commands.add_parser(
+        "train",
+        help="train a model to predict one column of a table from the others",
+        description="Train on a table of numbers (CSV, a line of names first). Text targets, and whole "
+        "numbers of few values, are classes. The features are scaled inside the model. Rows are held out to "
+        "stop by and to judge; the model of the best epoch is kept, and its scores stand beside those of "
+        "always saying the mean, or the most frequent class.",
+        epilog="example: fastnn train iris.csv --target species --layers 16,16 -o iris.safetensors",
+    )
+    train.add_argument("data", metavar="DATA", help="a CSV file")
+    train.add_argument("--target", required=True, metavar="COLUMN", help="what to predict")
+    train.add_argument(
+        "--layers",
+        type=sizes,
+        default=[64, 64],
+        metavar="N,N",
+        help="units of the hidden layers (default: 64,64)",
+    )
+    train.add_argument("-o", "--output", required=True, metavar="MODEL", help="the file to write")
+    train.add_argument("--drop", type=listed, default=[], metavar="A,B", help="columns to leave out")
+    train.add_argument(
+        "--task",
+        choices=["auto", "classification", "regression"],
+        default="auto",
+        help="what the target is (default: auto)",
+    )
+    train.add_argument(
+        "--activation", default="relu", metavar="NAME", help="of the hidden layers (default: relu)"
+    )
+    train.add_argument("--epochs", type=positive, default=1000, metavar="N", help="at most (default: 1000)")
+    train.add_argument(
+        "--patience", type=positive, default=50, metavar="N", help="epochs without progress (default: 50)"
+    )
+    train.add_argument(
+        "--batch-size", type=positive, default=32, metavar="N", help="rows a step (default: 32)"
+    )
+    train.add_argument(
+        "--learning-rate", type=rate, default=1e-3, metavar="X", help="of Adam (default: 0.001)"
+    )
+    train.add_argument(
+        "--test", type=share, default=0.2, metavar="X", help="share to judge by (default: 0.2)"
+    )
+    train.add_argument(
+        "--validation",
+        type=share,
+        default=0.2,
+        metavar="X",
+        help="share of the rest to stop by (default: 0.2)",
+    )
+    train.add_argument("--seed", type=seed, default=0, help="of weights, shuffles and shares (default: 0)")
+    train.add_argument("--no-plot", action="store_true", help="draw no learning curve")
+    train.add_argument("--quiet", action="store_true", help="print nothing")
+    train.set_defaults(run=_tabular("training"))
+
+
+def _add_predict(commands: Any) -> None:
+    predict = commands.add_parser(
+        "predict",
+        help="predict the rows of a table with a model",
+        description="Predict the rows of a CSV file, whose columns are found by their names, or of an array "
+        "(.npy). Where the table has the target, scores are printed too; of the very table that the model "
+        "was trained on, those of the held out rows.",
+    )
+    predict.add_argument("model", metavar="MODEL", help="a file that fastnn wrote")
+    predict.add_argument("data", metavar="DATA", help="a CSV or .npy file")
+    predict.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="a CSV or .npy file to write (default: CSV on standard output)",
+    )
+    predict.set_defaults(run=_tabular("predicting"))
+
+
+def _add_convert(commands: Any) -> None:
+    convert = commands.add_parser(
+        "convert",
+        help="convert a model between fastnn's files, ONNX, Keras and C",
+        description="The endings of the files say what they are: .safetensors (fastnn's own), .onnx, .keras; "
+        "and .c to write, with a header beside it.",
+        epilog="example: fastnn convert model.safetensors model.onnx",
+    )
+    convert.add_argument("source", metavar="FROM", help="the file to read")
+    convert.add_argument("destination", metavar="TO", help="the file to write")
+    convert.set_defaults(run=_tabular("converting"))
+
+
+def _tabular(module: str) -> Callable[[argparse.Namespace], None]:
+    """Return a command, whose module is imported when it runs."""
+
+    def run(args: argparse.Namespace) -> None:
+        importlib.import_module(f"fastnn._tabular.{module}").run(args)
+
+    return run
+
+
+def sizes(text: str) -> list[int]:
+    """Return ``"64,64"`` as numbers; ``""`` is none."""
+    return [positive(word) for word in listed(text)]
+
+
+def listed(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def share(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"must be between 0 and 1, not {value:g}")
+    return value
+
+
+def rate(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be positive, not {value:g}")
+    return value
+
+
 def seed(text: str) -> int:
     value = int(text)
     if not 0 <= value < 2**32:
@@ -74,7 +202,12 @@ def positive(text: str) -> int:
 
 
 def run_info(args: argparse.Namespace) -> None:
-    """Print the facts that a bug report or a benchmark needs."""
+    """Print the facts that a bug report or a benchmark needs, or those about a model."""
+    if args.model is not None:
+        from fastnn._tabular.describing import describe
+
+        print("\n".join(describe(args.model)))
+        return
     import numpy as np
 
     from fastnn.kernels import runtime, threads
@@ -151,7 +284,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of a pipe has gone. Python would complain once more when it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
-    except (ImportError, OSError, ValueError, FloatingPointError) as error:
+    except (ImportError, OSError, ValueError, FloatingPointError, NotImplementedError) as error:
         print(f"fastnn: error: {error}", file=sys.stderr)
         return FAILED
     return 0

@@ -25,7 +25,7 @@ CSRC = ROOT / "csrc"
 FLOORS = [
     "__main__",
     "cli",
-    "_demo _bench",
+    "_demo _bench _tabular",
     "__init__",
     "model_selection",
     "estimators wrappers convert",

@@ -106,7 +106,7 @@ def test_demo_on_an_output_without_unicode(encoding, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["dmeo"], ["demo", "--seed", "x"], ["demo", "--seed", "-1"], ["info", "extra"]]
+    "arguments", [[], ["dmeo"], ["demo", "--seed", "x"], ["demo", "--seed", "-1"], ["info", "a", "b"]]
 )
 def test_wrong_arguments(arguments):
     done = command(*arguments)
