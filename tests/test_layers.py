@@ -7,6 +7,7 @@ import pytest
 
 import fastnn as keras
 from fastnn import layers
+from fastnn.layers import chance
 
 # a maker of each layer, for five columns
 LAYERS = {
@@ -54,6 +55,76 @@ def test_in_a_model_as_alone(name, rng):
     np.testing.assert_allclose(model.predict(x), after, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(model.predictor()(x), after, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(model.predictor(precision="bfloat16")(x), after, rtol=0.05, atol=0.05)
+
+
+# What passes rows on in another way in training.
+IN_TRAINING = (chance.Chance, layers.BatchNormalization)
+
+
+def require_right(model, loss, y, x):
+    """Outputs, loss and gradients are those of the layers one after the other, by central differences."""
+    out = x
+    for layer in model.layers:
+        out = layer(out)
+    np.testing.assert_allclose(model.predict(x), out, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(model.predictor()(x), out, rtol=1e-6, atol=1e-9)
+    model.compile(keras.optimizers.SGD(0.0), loss)
+    want = keras.losses.get(loss)(y, out).mean() + sum(map(np.sum, model.losses))
+    if not any(layer.activity_regularizer for layer in model.layers):
+        np.testing.assert_allclose(model.evaluate(x, y, verbose=0), want, rtol=1e-6)
+    if not any(isinstance(layer, IN_TRAINING) for layer in model.layers):
+        np.testing.assert_allclose(model.train_on_batch(x, y), model.evaluate(x, y, verbose=0), rtol=1e-6)
+    kernel, step = model.layers[0].kernel, 1e-6
+    _, gradients = model.gradients(x, y, training=False)
+    for at in ((0, 0), (2, 1)):
+        ends = []
+        for sign in (1, -1):
+            moved = kernel.numpy()
+            moved[at] += sign * step
+            before = kernel.numpy()
+            kernel.assign(moved)
+            ends.append(model.evaluate(x, y, verbose=0))
+            kernel.assign(before)
+        found = np.asarray(next(iter(gradients)))[at]
+        np.testing.assert_allclose(found, (ends[0] - ends[1]) / (2 * step), rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", sorted(LAYERS.keys() - {"Flatten", "Dense", "Normalization"}))
+@pytest.mark.parametrize("more", [False, True])
+def test_the_last_layer_behind_an_activation(name, more, rng):
+    """Nothing is folded into a dense layer that has an activation of its own."""
+    keras.config.set_floatx("float64")
+    try:
+        between = [layers.Activation("softplus")] if more else []
+        stack = [keras.Input((4,)), layers.Dense(5, activation="tanh"), *between, LAYERS[name]()]
+        model = keras.Sequential(stack)
+        require_right(model, "mse", rng.normal(size=(7, 5)), rng.normal(size=(7, 4)))
+    finally:
+        keras.config.set_floatx("float32")
+
+
+@pytest.mark.parametrize("first", ["linear", "relu", "sigmoid", "gelu", "softmax"])
+@pytest.mark.parametrize(
+    ("last", "loss"),
+    [
+        ("softmax", "categorical_crossentropy"),
+        ("softmax", "mse"),
+        ("sigmoid", "binary_crossentropy"),
+        ("tanh", "mae"),
+        ("gelu", "mse"),
+        ("log_softmax", "mse"),
+    ],
+)
+def test_two_activations_at_the_end(first, last, loss, rng):
+    keras.config.set_floatx("float64")
+    try:
+        model = keras.Sequential(
+            [keras.Input((4,)), layers.Dense(3, activation=first), layers.Activation(last)]
+        )
+        y = rng.dirichlet(np.ones(3), size=7)
+        require_right(model, loss, y, rng.normal(size=(7, 4)))
+    finally:
+        keras.config.set_floatx("float32")
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -92,7 +92,8 @@ cdef Arena make_plan(Plan *plan, input_dim, layers):
     cdef Layer own
     behind = None
     *others, final = layers or [("nothing",)]
-    if others and final[0] == "activation":  # on columns, where the loss may absorb it
+    # on columns, where the loss may absorb it; a dense layer before it has an activation of its own, else the two were folded
+    if others and final[0] == "activation" and not is_dense(others[len(others) - 1]):
         behind = final[1]
         layers = others
     dense = [entry for entry in layers if is_dense(entry)]
