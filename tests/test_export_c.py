@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,8 @@ from fastnn.exporting.c_source import write
 from fastnn.exporting.c_text import identifier
 from fastnn.exporting.memory import arrange
 from fastnn.exporting.steps import Activate, Add, Program, Split, program
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "export_c.md"
 
 needs_compiler = pytest.mark.skipif(not COMPILERS, reason="needs gcc or clang")
 MODELS = range(60)
@@ -617,3 +620,22 @@ except OSError as error:
     path = os.pathsep.join(p for p in sys.path if p)
     assert run_python(code, cwd=tmp_path, PYTHONPATH=path, PYTHONDONTWRITEBYTECODE="1").startswith("refused")
     assert contents(tmp_path) == before
+
+
+# ---- the page ------------------------------------------------------------------------------------
+
+
+@needs_compiler
+def test_the_page_leads_to_a_program(tmp_path, monkeypatch):
+    page = PAGE.read_text()
+    blocks = {
+        language: re.search(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)[1]
+        for language in ("python", "c", "sh")
+    }
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(blocks["python"], names)
+    (tmp_path / "main.c").write_text(blocks["c"])
+    said = run("sh", "-e", "-c", blocks["sh"].replace("cc ", f"{COMPILERS[0]} ", 1), cwd=tmp_path)
+    want = names["model"].predict(np.array([[0.5, -1.0]], "float32"), verbose=0)
+    assert float(said) == pytest.approx(float(want[0, 0]), abs=2e-6)

@@ -190,7 +190,7 @@ def _about(program: Program, stem: str, w: Words, codes: list[Code], scratch: in
         "",
         *(f"{name:<15}{value}" for name, value in costs.items()),
         "",
-        "Parameters are counted as they stand here (batch normalization: three a column).",
+        "Parameters are all numbers below, so batch normalization has three a column, and scales two.",
         "Operations: two for a multiply-add, one for any other addition, multiplication or comparison,",
         "and one for each value of an activation, whatever that costs.",
         "",

@@ -11,7 +11,8 @@ from fastnn.exporting.c_text import Words
 from fastnn.exporting.memory import Move
 from fastnn.exporting.steps import Activate, Add, Multiply, NormalizeRows, Scale, Slope, Standardize
 
-# So many inputs of a dense layer are multiplied at a time, to load and store its sums less often.
+# So many inputs of a dense layer are multiplied at a time, to load and store its sums less often: wide layers
+# take a third to a half less time than with one (gcc 12, SSE2), and 8 are no better than 4.
 TOGETHER = 4
 
 
