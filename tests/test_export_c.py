@@ -460,6 +460,40 @@ def test_the_comment_counts_what_is_there(library):
         assert counts["operations"] >= 2 * sum(kernels)
 
 
+OPERATIONS = {  # a value
+    "batch": 3,
+    "layer": 7,  # sum, less the mean, squared, summed, by the deviation, times gamma, plus beta
+    "layer_center": 6,
+    "layer_scale": 6,
+    "layer_plain": 5,
+    "rms": 4,
+    "prelu": 2,
+    "rescaling": 2,
+    "normalization": 2,
+    "softmax": 1,
+    "relu": 1,
+    "dropout": 0,
+    "residual_of_nothing": 1,
+    "residual": 3,
+}
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_the_comment_counts_operations(library, name):
+    text = (library.folder / f"{name}_last_float32.c").read_text()
+    assert stated(text)["operations"] == 2 * 3 * 5 + 5 * OPERATIONS[name]
+
+
+def test_float_models_compute_in_float(library):
+    """A constant or function of double would cost a machine without one dearly, and no warning tells."""
+    for name, found in library.programs.items():
+        text = re.sub(r"/\*.*?\*/", "", (library.folder / f"{name}.c").read_text(), flags=re.DOTALL)
+        reals = re.findall(r"\b(?:0x[\da-f.]+p[+-]?\d+|\d+\.\d*(?:e[+-]?\d+)?|\d+e\d+)(f?)\b", text)
+        calls = re.findall(r"\b(?:exp|expm1|log|log1p|tanh|erfc|fabs|sqrt)(f?)\(", text)
+        assert set(reals + calls) <= {"f" if found.dtype == np.float32 else ""}, name
+        assert ("double" in text) == (found.dtype == np.float64), name
+
+
 @pytest.mark.parametrize("value", [0.1, -1.0, 0.0, -0.0, 1e-42, 3.4e38, 2**-149, np.pi])
 def test_weights_stand_there_to_the_bit(value, tmp_path, dtype):
     model = mlp(1, (1, None), dtype=dtype.name)

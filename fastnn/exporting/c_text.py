@@ -95,12 +95,9 @@ def wrapped(items: Iterable[str]) -> list[str]:
 def quoted(text: str) -> str:
     """Return a name for a comment: in quotes and ASCII, with JSON's escapes.
 
-    So nothing in it ends the comment or begins another, and there are no trigraphs.
+    So nothing in it ends the comment or begins another.
     """
-    escaped = json.dumps(text)
-    for pair, harmless in (("*/", "*\\u002f"), ("/*", "\\u002f*"), ("??", "?\\u003f")):
-        escaped = escaped.replace(pair, harmless)
-    return escaped
+    return json.dumps(text).replace("*/", "*\\u002f").replace("/*", "\\u002f*")
 
 
 def comment(lines: list[str]) -> str:

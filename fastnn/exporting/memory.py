@@ -81,13 +81,14 @@ def _into_output(moves: list[Move], place: str, width: int) -> tuple[list[Move],
     else:
         born = max(i for i, move in enumerate(moves) if move.target == place != move.source)
         after = {place: OUTPUT}
-        for i, move in enumerate(moves[born:], born):
-            read = after if i > born else {}
-            moves[i] = move._replace(
-                source=read.get(move.source, move.source),
+        moves[born:] = [
+            move._replace(
+                source=after.get(move.source, move.source),
                 target=after.get(move.target, move.target),
-                other=read.get(move.other, move.other) if move.other else None,
+                other=after.get(move.other, move.other) if move.other else None,
             )
+            for move in moves[born:]
+        ]
     buffers: dict[str, int] = {}
     for move in moves:
         if move.target != OUTPUT:
