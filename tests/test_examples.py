@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -30,6 +31,7 @@ NAMES = [
     "optuna_search",
     "dask_search",
     "ensemble_intervals",
+    "c_export",
 ]
 STARTS_PROCESSES = ["dask_search"]
 SEEDS = range(20)
@@ -49,6 +51,8 @@ def load(name):
         "ensemble_intervals": ["sklearn"],
     }.get(name, []):
         pytest.importorskip(needed)
+    if name == "c_export" and not any(map(shutil.which, ("cc", "gcc", "clang"))):
+        pytest.skip("needs a C compiler")
     spec = importlib.util.spec_from_file_location(f"example_{name}", EXAMPLES / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -309,3 +313,14 @@ def test_ensemble_intervals_hold_nine_tenths():
         judged = np.mean([example.judge(way, split) for split in range(3)], axis=0)
         assert 0.84 < judged[0] < 0.95, (name, judged)
         assert judged[1] < 0.85 * blind, (name, judged, blind)
+
+
+def test_c_export_answers_as_predict_does(tmp_path):
+    example = load("c_export")
+    model = example.train()
+    x, y = example.measure(300, seed=2)
+    found = example.ask(example.build(model, tmp_path), x)
+    np.testing.assert_allclose(
+        found, model.predict(x, verbose=0), rtol=1e-6, atol=2e-5
+    )  # at up to 70 degrees
+    assert np.abs(found - y).max() < np.abs(example.uncorrected(x) - y).max() / 5
