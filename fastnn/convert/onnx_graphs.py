@@ -161,10 +161,14 @@ class _Walk:
                 slope = self.values.vector(numbers[0], *self._flat(shape), "its slope")
                 sign = -1 if match.name == "prelu_negative" else 1
                 return Taken(match.source, [Piece(layers.PReLU, {}, [sign * slope])])
+            if match.name == "softplus_scaled":
+                (beta,) = numbers
+                pieces = [made.rescaling(beta), made.activation("softplus"), made.rescaling(1 / beta)]
+                return Taken(match.source, pieces)
             if match.name in ("softmax", "log_softmax", "sparsemax"):
                 self._flat(shape)
             return Taken(match.source, [made.activation(match.name, *numbers)])
-        except (Cannot, ValueError, TypeError):
+        except (Cannot, ValueError, TypeError, ZeroDivisionError):
             return None
 
     def _flat(self, shape: Shape) -> tuple[int | None]:

@@ -162,6 +162,9 @@ def _soft_shrink(o: Sketch) -> Iterator[Part]:
     yield o("Add", above, o("Where", o("Less", X, -A), o("Add", X, A), 0.0))
     below = _chosen(o, o("Less", X, -A), o("Add", X, A), 0.0)
     yield _chosen(o, o("Greater", X, A), o("Sub", X, A), below)
+    # PyTorch's newer exporter
+    outside = o("Sub", X, o("Mul", o("Sign", X), A))
+    yield o("Where", o("Greater", o("Abs", X), A), outside, o("Mul", X, 0.0))
 
 
 def _sparse_plus(o: Sketch) -> Iterator[Part]:
@@ -192,7 +195,10 @@ FOREIGN: dict[str, Callable[[Sketch], Any]] = {
     "silu": lambda o: [o("Mul", X, o("Sigmoid", X))],
     "sigmoid": lambda o: [o("Div", 1.0, o("Add", o("Exp", o("Neg", X)), 1.0))],
     "mish": lambda o: [o("Mul", X, o("Tanh", o("Softplus", X)))],
-    "softplus": lambda o: [o("Log", o("Add", o("Exp", X), 1.0))],
+    "softplus": lambda o: [
+        o("Log", o("Add", o("Exp", X), 1.0)),
+        o("Where", o("Greater", X, 20.0), X, o("Softplus", X)),
+    ],
     "log_sigmoid": lambda o: [o("Log", o("Sigmoid", X)), o("Neg", o("Softplus", o("Neg", X)))],
     "log_softmax": lambda o: [o("Log", o("Softmax", X, axis=axis)) for axis in (-1, 1)],
     "softsign": lambda o: [o("Div", X, o("Add", o("Abs", X), 1.0))],
@@ -206,6 +212,12 @@ FOREIGN: dict[str, Callable[[Sketch], Any]] = {
     "sparse_sigmoid": _sparse_sigmoid,
     "threshold": lambda o: [o("Where", o("Greater", X, A), X, B)],
 }
+
+
+def _softplus_scaled(o: Sketch) -> Part:
+    """PyTorch's with another beta, A: ``log(1 + exp(A x)) / A``."""
+    scaled = o("Mul", X, A)
+    return o("Where", o("Greater", scaled, 20.0), X, o("Div", o("Softplus", scaled), A))
 
 
 # ---- layers: names of their own ------------------------------------------------------------------------
@@ -257,6 +269,7 @@ def templates() -> dict[str, list[Template]]:
     for name, ways in FOREIGN.items():
         parameters = {"threshold": (A, B)}.get(name, (A,) if name in ARGUMENTS else ())
         found += [Template(name, parameters, root) for root in ways(o)]
+    found.append(Template("softplus_scaled", (A,), _softplus_scaled(o)))
     first, second = _prelu(o)
     found += [Template("prelu", (Columns(1),), first), Template("prelu_negative", (Columns(1),), second)]
     for name, root in _normalized(o):

@@ -231,7 +231,9 @@ def log_softmax(o, x):
 def sparsemax(o, x):
     """max(d - tau, 0), d below their largest: of d in falling order, the first k with k d > sum - 1 count."""
     last = np.array([-1], np.int64)
-    d = o("Sub", x, o("ReduceMax", x, axes=[-1], keepdims=1))
+    # ReduceMax may pass NaN by; it has to reach the whole row.
+    nan = o("ReduceSum", o("Mul", x, 0.0), last, keepdims=1)
+    d = o("Sub", x, o("Add", o("ReduceMax", x, axes=[-1], keepdims=1), nan))
     down = o("TopK", d, o.size(), axis=-1, largest=1, sorted=1)
     sums = o("CumSum", down, np.array(1, np.int64))
     inside = o("Greater", o("Mul", down, o.ranks()), o("Sub", sums, 1.0))
