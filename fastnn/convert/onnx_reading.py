@@ -200,10 +200,28 @@ def load(path_or_model: Any) -> Any:
     try:
         if model.functions:
             model = inliner.inline_local_functions(model)
-        checker.check_model(model)
+        checker.check_model(_with_shapes(model))
     except Exception as error:
         if "No Op registered" not in str(error):  # an operator of others, which will be named
             raise FormatError(f"{what} is damaged: {error}") from None
+    return model
+
+
+def _with_shapes(model: Any) -> Any:
+    """Return the model as onnx's checker wants it: outputs have a shape, which runtimes do not ask for."""
+    without = [
+        i
+        for i, o in enumerate(model.graph.output)
+        if o.type.HasField("tensor_type") and not o.type.tensor_type.HasField("shape")
+    ]
+    if without:
+        from onnx import ModelProto
+
+        copy = ModelProto()
+        copy.CopyFrom(model)
+        for i in without:
+            copy.graph.output[i].type.tensor_type.shape.SetInParent()
+        return copy
     return model
 
 
