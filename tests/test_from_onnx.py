@@ -778,6 +778,25 @@ def test_damaged_files_raise_value_errors_only(rng, tmp_path):
     assert refused >= len(range(0, len(whole), 97)) - 2
 
 
+@pytest.mark.parametrize("operator", ["Concat", "Add", "Gather"])
+def test_small_files_that_ask_for_much_memory(operator, rng):
+    """What would take 10**12 numbers or more is not computed, but refused."""
+    drawing = Drawing()
+    hidden = drawing.dense(rng)
+    many = np.ones((2, 10**6))
+    if operator == "Concat":
+        at = drawing.constant(np.ones(1000))
+        for _ in range(40):
+            at = drawing("Concat", at, at, axis=0)
+    elif operator == "Add":
+        at = drawing("Add", many[:1], many[:1].T)
+    else:
+        at = drawing("Gather", many, np.zeros(10**6, np.int64), axis=0)
+    drawing("Add", hidden, at)
+    with pytest.raises(ValueError, match=rf"the first node that cannot be taken is .*operator {operator}"):
+        from_onnx(drawing.model())
+
+
 def test_weights_in_another_file(rng, tmp_path):
     drawing = Drawing(columns=64)
     drawing.dense(rng, 64, 64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 
 from fastnn.errors import FormatError
 
-# Operators that are computed where their inputs are constants. None of them makes much of little.
+# Operators that are computed where their inputs are constants, and how many numbers they may make in all:
+# a file of a few lines can ask for more than any memory holds.
 FOLDED = {
     *(
         "Add",
@@ -27,6 +29,7 @@ FOLDED = {
     ),
     *("Shape", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Transpose", "Unsqueeze"),
 }
+MOST_FOLDED = 2**26
 
 
 class Node:
@@ -88,6 +91,7 @@ class Graph:
         self.properties = {p.key: p.value for p in model.metadata_props}
         self.constants = {i.name: _array(i) for i in graph.initializer}
         self.nodes = [Node(n) for n in graph.node]
+        self._left = MOST_FOLDED
         inputs = [i for i in graph.input if i.name not in self.constants]
         if len(inputs) != 1:
             listed = ", ".join(repr(i.name) for i in inputs) or "none"
@@ -130,6 +134,9 @@ class Graph:
             return None
         from onnx import TensorProto, helper, reference
 
+        self._left -= _size_of_result(node, [self.constants[name] for name in given])
+        if self._left < 0:
+            return None
         inputs = [helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in set(given)]
         outputs = [
             helper.make_tensor_value_info(name, TensorProto.UNDEFINED, None) for name in node.proto.output
@@ -163,6 +170,17 @@ class Graph:
         if value is None:
             raise ValueError(f"from_onnx: {node} has a value of a kind that is not taken; numbers are.")
         return _array(value)
+
+
+def _size_of_result(node: Node, arrays: list[np.ndarray]) -> int:
+    """Return how many numbers a node makes of constants, at most."""
+    if node.operator == "Gather":
+        return math.prod(a.size for a in arrays)
+    if node.operator in ("Add", "Sub", "Mul", "Div", "Pow"):
+        widest = max(a.ndim for a in arrays)
+        shapes = [(1,) * (widest - a.ndim) + a.shape for a in arrays]
+        return math.prod(map(max, zip(*shapes, strict=True)))
+    return sum(a.size for a in arrays)
 
 
 def load(path_or_model: Any) -> Any:

@@ -345,7 +345,7 @@ class Search:
         if len(given) != len(part.inputs):
             return
         orders = [given]
-        if part.operator in COMMUTATIVE and len(given) == 2:
+        if part.operator in COMMUTATIVE and len(given) == 2 and given[0] != given[1]:
             orders.append(given[::-1])
         for order in orders:
             yield from self._same_inputs(part.inputs, order, {**bound, node.output: True})
