@@ -16,19 +16,11 @@ import numpy as np
 
 from fastnn import layers
 from fastnn.convert import onnx_pieces as made
-from fastnn.convert.onnx_operators import (
-    OF_SCIKIT_LEARN,
-    OPERATORS,
-    ROWS,
-    Cannot,
-    Shape,
-    Taken,
-    Values,
-    decimal,
-)
+from fastnn.convert.onnx_operators import OF_SCIKIT_LEARN, OPERATORS
 from fastnn.convert.onnx_pieces import Piece
 from fastnn.convert.onnx_reading import Graph, Node, load
 from fastnn.convert.onnx_templates import Match, Search
+from fastnn.convert.onnx_values import ROWS, Cannot, Shape, Taken, Values, decimal
 from fastnn.exporting.onnx_model import INPUT_NAMES
 from fastnn.models import Sequential
 
@@ -73,8 +65,7 @@ def from_onnx(path_or_model: Any, output: str | None = None) -> Sequential:
     walk = _Walk(graph)
     pieces = walk.through()
     shape = _row_shape(graph, pieces)
-    taken: set[str] = set()
-    stack = [made.layer(piece, walk.values.dtype, taken) for piece in pieces]
+    stack = made.stack(pieces, walk.values.dtype)
     named = graph.name if graph.name and "/" not in graph.name else None
     model = Sequential([layers.Input(shape, dtype=walk.values.dtype.name), *stack], name=named)
     model.set_weights(made.weights(pieces))
@@ -116,8 +107,7 @@ class _Walk:
                 self._reasons[node.output] = str(reason)
         if self.graph.output not in self._links:
             self._refuse(nodes)
-        pieces = made.tidied(self._since(self.graph.output, None) or [])
-        return pieces
+        return made.tidied(self._since(self.graph.output, None) or [])
 
     def _take(self, node: Node) -> None:
         for match in self._search.matches(node):

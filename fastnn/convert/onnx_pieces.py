@@ -11,6 +11,7 @@ import numpy as np
 
 from fastnn import activations, layers
 from fastnn.activations import FUNCTIONS, Activation
+from fastnn.names import automatic
 
 Number = float | np.ndarray  # one for all columns, or one for each
 
@@ -157,15 +158,29 @@ RULES: tuple[tuple[int, Callable[..., Piece | None]], ...] = (
 )
 
 
-def layer(piece: Piece, dtype: np.dtype, taken: set[str]) -> layers.Layer:
-    """Return the layer, named after its node where that is a name and none of those taken."""
-    options = dict(piece.options)
-    if piece.name and "/" not in piece.name and piece.name not in taken:
-        options["name"] = piece.name
-        taken.add(piece.name)
-    if piece.kind is layers.Residual:
-        options["layers"] = [layer(p, dtype, taken) for p in options["layers"]]
-    return piece.kind(**options, dtype=dtype.name)
+def stack(pieces: list[Piece], dtype: np.dtype) -> list[layers.Layer]:
+    """Return the layers, named after their nodes where those have names that layers can have."""
+    wanted = _names(pieces)
+    return _stack(pieces, dtype, wanted, set())
+
+
+def _names(pieces: list[Piece]) -> set[str]:
+    inner = [p.options["layers"] for p in pieces if p.kind is layers.Residual]
+    return {p.name for p in pieces}.union(*map(_names, inner))
+
+
+def _stack(pieces: list[Piece], dtype: np.dtype, wanted: set[str], taken: set[str]) -> list[layers.Layer]:
+    found = []
+    for kind, options, _, name in pieces:
+        if not name or "/" in name or name in taken:
+            name = automatic(kind.__name__)
+            while name in wanted:
+                name = automatic(kind.__name__)
+        taken.add(name)
+        if kind is layers.Residual:
+            options = {**options, "layers": _stack(options["layers"], dtype, wanted, taken)}
+        found.append(kind(**options, name=name, dtype=dtype.name))
+    return found
 
 
 def weights(pieces: list[Piece]) -> list[np.ndarray]:
