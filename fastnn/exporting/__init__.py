@@ -1,12 +1,20 @@
 """Trained models in the formats of others, to be run without fastnn: ONNX, and plain C."""
 
 import os
-from typing import Any
+from importlib import import_module
+from typing import Any, NamedTuple
 
 from fastnn.exporting.steps import program
 
-# format -> the ending of its files
-FORMATS = {"onnx": ".onnx", "c": ".c"}
+
+class Format(NamedTuple):
+    """The ending of a format's files, and the module that writes them."""
+
+    ending: str
+    module: str
+
+
+FORMATS = {"onnx": Format(".onnx", "onnx_model"), "c": Format(".c", "c_source")}
 
 
 def export(model: Any, filepath: Any, format: str | None = None) -> None:
@@ -14,16 +22,12 @@ def export(model: Any, filepath: Any, format: str | None = None) -> None:
     path = os.fspath(filepath)
     if format is None:
         ending = os.path.splitext(path)[1]
-        format = next((name for name, known in FORMATS.items() if known == ending), None)
+        format = next((name for name, known in FORMATS.items() if known.ending == ending), None)
         if format is None:
             raise ValueError(
-                f"export: the ending of {path!r} is none of {', '.join(FORMATS.values())}; name the file so, "
+                f"export: the ending of {path!r} is none of {', '.join(known.ending for known in FORMATS.values())}; name the file so, "
                 "or pass format='onnx' or format='c'. (model.save() writes fastnn's own files.)"
             )
-    if format == "onnx":
-        from fastnn.exporting import onnx_model as writer
-    elif format == "c":
-        from fastnn.exporting import c_source as writer  # type: ignore[no-redef]
-    else:
+    if format not in FORMATS:
         raise ValueError(f"export: format={format!r}: must be one of {', '.join(map(repr, FORMATS))}.")
-    writer.write(program(model), path)
+    import_module(f"fastnn.exporting.{FORMATS[format].module}").write(program(model), path)
