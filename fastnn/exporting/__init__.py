@@ -24,9 +24,10 @@ def export(model: Any, filepath: Any, format: str | None = None) -> None:
         ending = os.path.splitext(path)[1]
         format = next((name for name, known in FORMATS.items() if known.ending == ending), None)
         if format is None:
+            endings = ", ".join(known.ending for known in FORMATS.values())
             raise ValueError(
-                f"export: the ending of {path!r} is none of {', '.join(known.ending for known in FORMATS.values())}; name the file so, "
-                "or pass format='onnx' or format='c'. (model.save() writes fastnn's own files.)"
+                f"export: the ending of {path!r} is none of {endings}; name the file so, or pass "
+                "format='onnx' or format='c'. (model.save() writes fastnn's own files.)"
             )
     if format not in FORMATS:
         raise ValueError(f"export: format={format!r}: must be one of {', '.join(map(repr, FORMATS))}.")
