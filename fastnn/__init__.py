@@ -103,8 +103,10 @@ for _name in (
 _sys.modules[f"{__name__}.keras.wrappers"] = wrappers  # which has a __getattr__ of its own
 
 
-# What imports scikit-learn is imported when it is asked for: of each module, the names that stand here too.
+# What is not always needed, such as all that imports scikit-learn, is imported when it is asked for: of each
+# module, the names that stand here too.
 _LAZY = {
+    "convert": (),
     "estimators": ("MLPClassifier", "MLPEnsembleClassifier", "MLPEnsembleRegressor", "MLPRegressor"),
     "model_selection": (),
 }
