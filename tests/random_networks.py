@@ -80,10 +80,11 @@ class Deck:
         return self._rest.pop()
 
 
-def networks(count: int, seed: int) -> list[list[tuple[str, dict]]]:
-    """Return so many networks, of one to five Dense layers each."""
+def networks(count: int, seed: int, without: tuple[str, ...] = ()) -> list[list[tuple[str, dict]]]:
+    """Return so many networks, of one to five Dense layers each; without some activations."""
     rng = np.random.default_rng(seed)
-    activations, behind = Deck(ACTIVATIONS, rng), Deck(BEHIND, rng)
+    activations = Deck([card for card in ACTIVATIONS if card[0] not in without], rng)
+    behind = Deck(BEHIND, rng)
     acting, first = Deck(BEHIND + ACTING, rng), Deck(FIRST, rng)
 
     def dense(units: int) -> tuple[str, dict]:

@@ -52,8 +52,8 @@ def _of_layer(given: Any) -> Any:
     return activations.get(made, "activation")
 
 
-def as_kerass(given: Activation, keras: Any) -> Any:
-    """Return what Keras takes for ``activation=`` in the place of ours.
+def as_kerass(given: Activation, keras: Any, dtype: str) -> Any:
+    """Return what Keras takes for ``activation=`` in the place of ours, in a layer of this dtype.
 
     Raises
     ------
@@ -69,5 +69,5 @@ def as_kerass(given: Activation, keras: Any) -> Any:
     if not arguments:
         return function
     if given.__name__ in _LAYERS and all(v is None or v >= 0 for v in arguments.values()):
-        return getattr(keras.layers, _LAYERS[given.__name__])(**given.arguments)
+        return getattr(keras.layers, _LAYERS[given.__name__])(**given.arguments, dtype=dtype)
     return functools.partial(function, **arguments)

@@ -301,9 +301,10 @@ class _Writer:
             found = {key: value for key, value in ours.get_config().items() if key not in _NOT_KERASS}
             found["name"] = self._names.unique(ours.name)
             if "activation" in found:
-                found["activation"] = as_kerass(ours.activation, self._keras)  # type: ignore[attr-defined]
+                activation = ours.activation  # type: ignore[attr-defined]
+                found["activation"] = as_kerass(activation, self._keras, ours.dtype)
             if isinstance(ours, Normalization):
-                found.update(_kerass_statistics(ours))
+                found.update(axis=_kerass_axis(ours), mean=None, variance=None)
             if isinstance(ours, Rescaling):
                 pair = {"scale": _constant(ours.scale), "offset": _constant(ours.offset)}
                 found.update(self._keras.saving.serialize_keras_object(pair))
@@ -314,6 +315,8 @@ class _Writer:
     def copy_weights(self) -> None:
         """Copy all weights, and which of them are trained."""
         for ours, theirs in self._pairs:
+            if isinstance(ours, Normalization):
+                _adapt(theirs, ours)
             if not ours.weights:
                 continue
             theirs.set_weights(ours.get_weights())
@@ -328,12 +331,16 @@ class _Writer:
                     other.trainable = mine.trainable
 
 
-def _kerass_statistics(ours: Normalization) -> dict[str, Any]:
-    """Return axis, mean and variance for Keras, which counts columns axis by axis."""
-    if ours.mean is None or ours.variance is None or ours.input_shape is None:
+def _kerass_axis(ours: Normalization) -> Any:
+    """Return the axes along which Keras keeps means: it counts columns axis by axis."""
+    if ours.mean is None or ours.input_shape is None:
         raise ValueError("it knows no mean and variance yet: call adapt(data) first.")
-    if ours.mean.size == 1:
-        return {"axis": None, "mean": float(ours.mean.item()), "variance": float(ours.variance.item())}
-    sizes = ours.input_shape[1:]
-    mean, variance = (v.reshape(sizes) for v in (ours.mean, ours.variance))
-    return {"axis": tuple(range(1, 1 + len(sizes))), "mean": mean.tolist(), "variance": variance.tolist()}
+    return None if ours.mean.size == 1 else tuple(range(1, len(ours.input_shape)))
+
+
+def _adapt(theirs: Any, ours: Normalization) -> None:
+    """Give Keras's layer our statistics, as its adapt() does: what its constructor is given gets float32."""
+    for variable in theirs.weights:
+        if variable.name in ("mean", "variance"):
+            variable.assign(np.reshape(getattr(ours, variable.name), tuple(variable.shape)))
+    theirs.finalize_state()
