@@ -69,11 +69,12 @@ def modules(count: int, seed: int) -> list[nn.Sequential]:
                 network += [nn.Sequential(*block)] if rng.random() < 0.3 else block
                 columns = units
             found.append(nn.Sequential(*network))
-            _set_weights(found[-1])
+            set_weights(found[-1])
     return found
 
 
-def _set_weights(module: nn.Module) -> None:
+def set_weights(module: nn.Module) -> None:
+    """Give normalizations and biases random numbers, which are ones and zeros at first."""
     with torch.no_grad():
         for part in module.modules():
             if isinstance(part, nn.BatchNorm1d):

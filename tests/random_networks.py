@@ -13,15 +13,13 @@ import numpy as np
 COLUMNS, ROWS = 6, 9
 UNITS = (1, 3, 6, 17)
 
+NAMES = """
+    celu elu exponential gelu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu linear log_sigmoid
+    log_softmax mish relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign sparse_plus
+    sparse_sigmoid sparsemax squareplus tanh tanh_shrink
+"""
 ACTIVATIONS: list[tuple[str, dict[str, Any]]] = [
-    *(
-        (name, {})
-        for name in (
-            "elu exponential gelu hard_shrink hard_sigmoid hard_silu hard_tanh leaky_relu linear log_sigmoid "
-            "log_softmax mish relu relu6 selu sigmoid silu soft_shrink softmax softplus softsign sparse_plus "
-            "sparse_sigmoid sparsemax squareplus tanh tanh_shrink celu"
-        ).split()
-    ),
+    *((name, {}) for name in NAMES.split()),
     ("celu", {"alpha": 0.4}),
     ("elu", {"alpha": 0.7}),
     ("gelu", {"approximate": True}),

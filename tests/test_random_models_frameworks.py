@@ -2,8 +2,8 @@
 
 They differ by at most 1e-6 of the largest magnitude among a model's outputs (element by element it would be a
 question of which small outputs are differences of large numbers). Half of the models are float32, in which
-normalization and ``x - tanh(x)`` can make more of rounding: of the few for which that is so, the same model in
-float64 has to agree so far.
+normalization and ``x - tanh(x)`` can make more of rounding: of the few for which that is so, the same model
+in float64 has to agree so far.
 """
 
 import copy
@@ -46,7 +46,7 @@ def made(i, network, dtype):
 
 
 def agree(parts, outputs):
-    """Raise AssertionError where ``outputs(i, network, dtype)``, two arrays, differ for one of the networks."""
+    """Raise AssertionError where ``outputs(i, network, dtype)`` are two arrays that differ."""
     exceptions = 0
     for i, network in parts:
         found = distance(*outputs(i, network, dtype_of(i)))
@@ -110,7 +110,7 @@ def test_from_torch(part):
 
 @contextmanager
 def precision(dtype, monkeypatch):
-    """Within, Keras computes in this dtype: JAX has float64 only where it is told, and Keras then loses it."""
+    """Within, Keras computes in this dtype: JAX has float64 only where told, and Keras then loses it."""
     import keras
 
     if keras.backend.backend() != "jax" or dtype == "float32":

@@ -33,9 +33,9 @@ def as_ours(given: Any) -> Any:
     name = getattr(given, "__name__", None)
     if name is None or getattr(keras.activations, name, None) is not given:
         raise ValueError(
-            f"activation={given!r} is none of keras.activations, and a function alone has no derivative here. "
-            "Give the layer one of those, or convert with activation=None and put an Activation of your own, "
-            "fastnn.activations.Custom(f, df), behind it."
+            f"activation={given!r} is none of keras.activations, and a function alone has no derivative "
+            "here. Take one of those, or convert the model without it, and give the layer that comes out "
+            "fastnn.activations.Custom(f, df)."
         )
     return activations.get(name, "activation")
 

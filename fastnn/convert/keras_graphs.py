@@ -60,7 +60,8 @@ def _of_model(model: Any, trained: bool) -> list[Link]:
     inputs, outputs = list(model.inputs), list(model.outputs)
     if len(inputs) != 1 or len(outputs) != 1:
         raise ValueError(
-            f"model {model.name!r} has {len(inputs)} inputs and {len(outputs)} outputs; fastnn's have one each."
+            f"model {model.name!r} has {len(inputs)} inputs and {len(outputs)} outputs; fastnn's models have "
+            "one each."
         )
     return _between(inputs[0], outputs[0], trained)
 
@@ -90,8 +91,8 @@ def _between(source: Any, tensor: Any, trained: bool) -> list[Link]:
         start, end = before if _leads(before[0], before[1]) else before[::-1]
         if start is end or not _leads(start, end) or tuple(start.shape) != tuple(end.shape):
             raise ValueError(
-                f"{describe(layer)} adds tensors of shapes {tuple(start.shape)} and {tuple(end.shape)} neither "
-                "of which is made of the other by layers that keep its shape: only x + f(x) is supported."
+                f"{describe(layer)} adds tensors of shapes {tuple(start.shape)} and {tuple(end.shape)}, "
+                "neither of which is made of the other by layers that keep its shape: only x + f(x) is taken."
             )
         found = [Link(layer, trained, _between(start, end, trained)), *found]
         tensor = start

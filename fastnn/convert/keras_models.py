@@ -119,7 +119,9 @@ class _Reader:
             "trainable": bool(getattr(theirs, "trainable", True)) and link.trained,
         }
         if link.inside is not None:
-            penalty = theirs.get_config().get("activity_regularizer") if hasattr(theirs, "trainable") else None
+            # x + f(x) is an operation, without settings; an Add layer has some
+            settings = theirs.get_config() if hasattr(theirs, "trainable") else {}
+            penalty = settings.get("activity_regularizer")
             inside = [self.layer(one) for one in link.inside]
             return Residual(inside, activity_regularizer=penalty, **own)
         kind = type(theirs).__name__
@@ -194,8 +196,8 @@ def _statistics(theirs: Any) -> dict[str, Any]:
     axes = sorted(axis % len(shape) for axis in theirs.axis)
     if axes and axes != list(range(1, len(shape))):
         raise ValueError(
-            f"axis={theirs.axis!r} of inputs of shape {shape}: put it behind Flatten, so that each column has a "
-            "mean of its own."
+            f"axis={theirs.axis!r} of inputs of shape {shape}: put it behind Flatten, so that each column "
+            "has a mean of its own."
         )
     mean, variance = theirs.input_mean, theirs.input_variance
     if mean is None:
@@ -323,8 +325,8 @@ class _Writer:
             kept = _array(theirs.weights[0]).dtype.name
             if kept != ours.dtype:
                 raise ValueError(
-                    f"Keras's backend keeps the weights of {describe(ours)} in {kept}, not {ours.dtype}. JAX has "
-                    "float64 only where it is told before it starts: JAX_ENABLE_X64=1 in the environment."
+                    f"Keras's backend keeps the weights of {describe(ours)} in {kept}, not {ours.dtype}. JAX "
+                    "has float64 only where it is told before it starts: JAX_ENABLE_X64=1 in the environment."
                 )
             if ours.trainable:
                 for mine, other in zip(ours.weights, theirs.weights, strict=True):

@@ -1,4 +1,4 @@
-"""``from_sklearn``: a fitted multi-layer perceptron of scikit-learn's, or one of our estimators, as a model."""
+"""``from_sklearn``: a fitted multi-layer perceptron, scikit-learn's or one of our estimators, as a model."""
 
 from typing import Any
 
@@ -135,7 +135,5 @@ def _optimizer(e: Any) -> Optimizer:
     if solver == "sgd":
         return optimizers.SGD(rate, momentum=float(e.momentum), nesterov=bool(e.nesterovs_momentum))
     if solver in ("adam", "lbfgs"):
-        return optimizers.Adam(
-            rate, beta_1=float(e.beta_1), beta_2=float(e.beta_2), epsilon=float(e.epsilon)
-        )
+        return optimizers.Adam(rate, beta_1=float(e.beta_1), beta_2=float(e.beta_2), epsilon=float(e.epsilon))
     return optimizers.TABLE[solver](learning_rate=rate)

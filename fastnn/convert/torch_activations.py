@@ -42,8 +42,8 @@ def _softplus(m: Any) -> Activation:
     return _unless(
         m.beta != 1 or m.threshold < 20,
         activations.softplus,
-        f"beta={m.beta} and threshold={m.threshold}; fastnn's softplus has beta=1 and no threshold (20 or more "
-        "counts as none).",
+        f"beta={m.beta} and threshold={m.threshold}; fastnn's softplus has beta=1 and no threshold (20 or "
+        "more counts as none).",
     )
 
 

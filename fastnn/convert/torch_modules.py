@@ -51,7 +51,8 @@ def from_torch(
 
     if not isinstance(module, torch.nn.Module):
         raise TypeError(
-            f"from_torch takes a torch.nn.Sequential, got {type(module).__module__}.{type(module).__qualname__}."
+            f"from_torch takes a torch.nn.Sequential, got {type(module).__module__}."
+            f"{type(module).__qualname__}."
         )
     with blaming("from_torch"):
         places = flat(module)

@@ -31,7 +31,7 @@ def _sparsemax(x: Tensor) -> Tensor:
     down = x.sort(dim=-1, descending=True).values
     sums = down.cumsum(-1) - 1
     counts = torch.arange(1, x.shape[-1] + 1, dtype=x.dtype, device=x.device)
-    size = (counts * down > sums).sum(-1, keepdim=True)
+    size = (counts * down > sums).sum(-1, keepdim=True).clamp(min=1)  # 0 in a row with NaN
     return (x - sums.gather(-1, size - 1) / size).clamp(min=0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,6 +58,11 @@ def flat(module: Any, path: str = "") -> list[Place]:
     place = Place(path, module, [])
     _require_plain(place)
     if not isinstance(module, nn.Sequential):
+        if type(module) not in OURS and type(module) not in _KINDS:
+            raise ValueError(
+                f"{place}: fastnn has no layer for it; docs/convert.md lists the modules that from_torch takes "
+                "(a class that is derived from one of them may compute anything, and is not taken)."
+            )
         return [place]
     if type(module).forward not in (nn.Sequential.forward, pieces.Residual.forward):
         raise ValueError(f"{place} has a forward() of its own, which nobody can read; take an nn.Sequential.")
@@ -67,8 +73,10 @@ def flat(module: Any, path: str = "") -> list[Place]:
 
 
 def _require_plain(place: Place) -> None:
-    """Raise for a module whose weights are made anew in each call, or that is changed by hooks."""
+    """Raise for a module without weights, or whose weights or outputs are changed in each call."""
     module = place.module
+    if any(is_lazy(parameter) for parameter in module.parameters(recurse=False)):
+        raise ValueError(f"{place} has no weights yet: call the module with a row first.")
     if parametrize.is_parametrized(module):
         kind = type(module).__bases__[0].__name__
         names = ", ".join(module.parametrizations)
@@ -94,16 +102,14 @@ def dtype_of(places: list[Place]) -> str:
     for place in _leaves(places):
         parameters = list(place.module.parameters())
         for tensor in (*parameters, *place.module.buffers()):
-            if is_lazy(tensor):
-                raise ValueError(f"{place} has no weights yet: call the module with a row first.")
             dtype = str(tensor.dtype).removeprefix("torch.")
             if not tensor.is_floating_point() or dtype == found:
                 continue
             if dtype not in config.DTYPES or found:
                 other = f", but {first} {found}" if found else ""
                 raise ValueError(
-                    f"{place} has {dtype} parameters{other}: fastnn's models are float32 or float64 throughout. "
-                    "Call module.float() first."
+                    f"{place} has {dtype} parameters{other}: fastnn's models are float32 or float64 "
+                    "throughout. Call module.float() first."
                 )
             found, first = dtype, place
         if seen & {id(p) for p in parameters}:
@@ -146,7 +152,11 @@ class Reader:
             if layer is None:
                 continue
             before = found[-1] if found else None
-            if isinstance(layer, Activation) and isinstance(before, Dense) and before.activation.name == "linear":
+            if (
+                isinstance(layer, Activation)
+                and isinstance(before, Dense)
+                and before.activation.name == "linear"
+            ):
                 before.activation = layer.activation
             else:
                 found.append(layer)
@@ -164,43 +174,10 @@ class Reader:
             copy_trainable(layer, trained)
 
     def _layer(self, place: Place) -> Layer | None:
-        module, kind = place.module, type(place.module)
-        own = self._own(place)
-        if kind is nn.Identity:
-            return None
+        kind = type(place.module)
         if kind in OURS:
-            return Activation(OURS[kind](module), **own)
-        if kind is nn.Linear:
-            return self._linear(module, own)
-        if kind is nn.BatchNorm1d:
-            return self._batch_norm(module, own)
-        if kind is nn.LayerNorm:
-            return self._layer_norm(module, own)
-        if kind is nn.RMSNorm:
-            return self._rms_norm(module, own)
-        if kind is nn.PReLU:
-            return self._prelu(module, own)
-        if kind is nn.Dropout:
-            return Dropout(module.p, **own)
-        if kind is nn.AlphaDropout:
-            return AlphaDropout(module.p, **own)
-        if kind is nn.Flatten:
-            if module.start_dim != 1 or module.end_dim != -1:
-                raise ValueError(f"start_dim={module.start_dim} and end_dim={module.end_dim}, not 1 and -1.")
-            return Flatten(**own)
-        if kind is pieces.Residual:
-            return Residual(self.layers(place.inside), **own)
-        if kind is pieces.Affine:
-            scale, offset = (t.detach().cpu().double().numpy().reshape(-1) for t in (module.factor, module.offset))
-            return Rescaling(scale, offset, **own)
-        if kind is pieces.GaussianNoise:
-            return GaussianNoise(module.stddev, **own)
-        if kind is pieces.GaussianDropout:
-            return GaussianDropout(module.rate, **own)
-        raise ValueError(
-            "fastnn has no layer for it; docs/convert.md lists the modules that from_torch takes (a class that "
-            "is derived from one of them may compute anything, and is not taken)."
-        )
+            return Activation(OURS[kind](place.module), **self._own(place))
+        return _KINDS[kind](self, place, self._own(place))
 
     def _own(self, place: Place) -> dict[str, Any]:
         """Return dtype and name: that of the module where somebody gave it one, not a number."""
@@ -223,18 +200,24 @@ class Reader:
         self._weights.append((layer, parts))
         return layer
 
-    def _linear(self, module: Any, own: dict[str, Any]) -> Layer:
+    # the modules with weights, see _KINDS
+
+    def linear(self, place: Place, own: dict[str, Any]) -> Layer:
+        module = place.module
         self._require(module.in_features)
         self.columns = module.out_features
         layer = Dense(module.out_features, use_bias=module.bias is not None, **own)
         return self._keep(layer, module.weight, module.bias)
 
-    def _batch_norm(self, module: Any, own: dict[str, Any]) -> Layer:
+    def batch_norm(self, place: Place, own: dict[str, Any]) -> Layer:
+        module = place.module
         self._require(module.num_features)
         if module.running_mean is None or module.running_var is None:
             raise ValueError("track_running_stats=False: it has no statistics to predict with.")
         if module.momentum is None:
-            raise ValueError("momentum=None, a cumulative average, is not supported: set module.momentum = 0.1.")
+            raise ValueError(
+                "momentum=None, a cumulative average, is not supported: set module.momentum = 0.1."
+            )
         vectors = module.weight, module.bias, module.running_mean, module.running_var
         layer = BatchNormalization(
             momentum=rest(module.momentum),
@@ -245,13 +228,15 @@ class Reader:
         )
         return self._keep(layer, *vectors)
 
-    def _layer_norm(self, module: Any, own: dict[str, Any]) -> Layer:
+    def layer_norm(self, place: Place, own: dict[str, Any]) -> Layer:
+        module = place.module
         self._require_row(module)
         scale, center = module.weight is not None, module.bias is not None
         layer = LayerNormalization(epsilon=module.eps, center=center, scale=scale, **own)
         return self._keep(layer, module.weight, module.bias)
 
-    def _rms_norm(self, module: Any, own: dict[str, Any]) -> Layer:
+    def rms_norm(self, place: Place, own: dict[str, Any]) -> Layer:
+        module = place.module
         self._require_row(module)
         epsilon = torch.finfo(getattr(torch, self.dtype)).eps if module.eps is None else module.eps
         weight = torch.ones(self.columns) if module.weight is None else module.weight
@@ -262,7 +247,37 @@ class Reader:
             raise ValueError(f"normalized_shape={tuple(module.normalized_shape)}: only rows are normalized.")
         self._require(module.normalized_shape[0])
 
-    def _prelu(self, module: Any, own: dict[str, Any]) -> Layer:
+    def prelu(self, place: Place, own: dict[str, Any]) -> Layer:
+        module = place.module
         if module.num_parameters != 1:
             self._require(module.num_parameters)
         return self._keep(PReLU(**own), module.weight)
+
+
+def _flatten(reader: Reader, place: Place, own: dict[str, Any]) -> Layer:
+    first, last = place.module.start_dim, place.module.end_dim
+    if (first, last) != (1, -1):
+        raise ValueError(f"start_dim={first} and end_dim={last}, not 1 and -1.")
+    return Flatten(**own)
+
+
+def _rescaling(reader: Reader, place: Place, own: dict[str, Any]) -> Layer:
+    pair = (place.module.factor, place.module.offset)
+    return Rescaling(*(t.detach().cpu().double().numpy().reshape(-1) for t in pair), **own)
+
+
+_KINDS: dict[type[nn.Module], Callable[[Reader, Place, dict[str, Any]], Layer | None]] = {
+    nn.AlphaDropout: lambda reader, place, own: AlphaDropout(place.module.p, **own),
+    nn.BatchNorm1d: Reader.batch_norm,
+    nn.Dropout: lambda reader, place, own: Dropout(place.module.p, **own),
+    nn.Flatten: _flatten,
+    nn.Identity: lambda reader, place, own: None,
+    nn.LayerNorm: Reader.layer_norm,
+    nn.Linear: Reader.linear,
+    nn.PReLU: Reader.prelu,
+    nn.RMSNorm: Reader.rms_norm,
+    pieces.Affine: _rescaling,
+    pieces.GaussianDropout: lambda reader, place, own: GaussianDropout(place.module.rate, **own),
+    pieces.GaussianNoise: lambda reader, place, own: GaussianNoise(place.module.stddev, **own),
+    pieces.Residual: lambda reader, place, own: Residual(reader.layers(place.inside), **own),
+}
