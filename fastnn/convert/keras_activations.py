@@ -6,7 +6,7 @@ from typing import Any
 from fastnn import activations
 from fastnn.activations import Activation, Custom
 from fastnn.convert.keras_graphs import is_kerass
-from fastnn.layers import LAYERS, Layer
+from fastnn.layers import LAYERS
 
 # Those with arguments that Keras has as layers too, which it can save; it has no partial functions in files.
 _LAYERS = {"relu": "ReLU", "leaky_relu": "LeakyReLU", "elu": "ELU"}
@@ -42,14 +42,14 @@ def as_ours(given: Any) -> Any:
 
 def _of_layer(given: Any) -> Any:
     kind = type(given).__name__
-    if not is_kerass(given) or given.weights or kind not in LAYERS:
-        raise ValueError(f"activation={given!r} is a layer; put it behind this one, as a layer of its own.")
-    if kind == "Activation":
+    if is_kerass(given) and kind == "Activation":
         return as_ours(given.activation)
-    if kind == "Softmax":
+    if is_kerass(given) and kind == "Softmax":
         return activations.softmax.with_arguments(axis=given.axis)
-    made: Layer = LAYERS[kind].from_config({**given.get_config(), "dtype": None, "name": None})
-    return activations.get(made, "activation")
+    if is_kerass(given) and kind in LAYERS and hasattr(LAYERS[kind], "as_activation"):
+        made = LAYERS[kind].from_config({**given.get_config(), "dtype": None, "name": None})
+        return made.as_activation()
+    raise ValueError(f"activation={given!r} is a layer; put it behind this one, as a layer of its own.")
 
 
 def as_kerass(given: Activation, keras: Any, dtype: str) -> Any:

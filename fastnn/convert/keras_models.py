@@ -5,6 +5,7 @@ what differs is adapted on the way: activations with arguments, adapted statisti
 through NumPy, whatever Keras's backend is.
 """
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def from_keras(model: Any, compile: bool = True, dtype: str | None = None) -> Se
         made = Sequential([shape, *layers], trainable=model.trainable, name=model.name)
         reader.copy_weights()
     if compile and model.compiled:
-        _compile(made, model.get_compile_config())
+        _compile(made, model)
     return made
 
 
@@ -209,9 +210,15 @@ def _statistics(theirs: Any) -> dict[str, Any]:
     return {"axis": -1 if axes else None, "mean": flat[0], "variance": flat[1]}
 
 
-def _compile(ours: Sequential, given: dict[str, Any]) -> None:
+def _compile(ours: Sequential, theirs: Any) -> None:
     """Compile a model with what a Keras model was compiled with."""
+    given = theirs.get_compile_config()
     found = {key: given[key] for key in _COMPILE if key in given}
+    if isinstance(found.get("loss"), dict) and is_kerass(theirs.loss):
+        # of Huber's delta and CosineSimilarity's axis, Keras's configurations know nothing
+        known = inspect.signature(type(theirs.loss)).parameters
+        kept = {k: v for k, v in getattr(theirs.loss, "_fn_kwargs", {}).items() if k in known}
+        found["loss"] = {**found["loss"], "config": {**kept, **found["loss"]["config"]}}
     optimizer = found.get("optimizer")
     if isinstance(optimizer, dict) and isinstance(optimizer["config"].get("learning_rate"), float):
         inner = {**optimizer["config"], "learning_rate": _shortest(optimizer["config"]["learning_rate"])}

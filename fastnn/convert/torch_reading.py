@@ -60,8 +60,8 @@ def flat(module: Any, path: str = "") -> list[Place]:
     if not isinstance(module, nn.Sequential):
         if type(module) not in OURS and type(module) not in _KINDS:
             raise ValueError(
-                f"{place}: fastnn has no layer for it; docs/convert.md lists the modules that from_torch takes "
-                "(a class that is derived from one of them may compute anything, and is not taken)."
+                f"{place}: fastnn has no layer for it; docs/convert.md lists the modules that from_torch "
+                "takes (a class that is derived from one of them may compute anything, and is not taken)."
             )
         return [place]
     if type(module).forward not in (nn.Sequential.forward, pieces.Residual.forward):
