@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import optimizers
+from fastnn import losses, optimizers
 from fastnn.convert.common import blaming, require
 from fastnn.layers import (
     Activation,
@@ -17,6 +17,7 @@ from fastnn.layers import (
 )
 from fastnn.models import Sequential
 from fastnn.optimizers import Optimizer
+from fastnn.optimizers.schedules import LearningRateSchedule
 
 # scikit-learn's names, of hidden layers and of the last one, where ours are others
 _NAMES = {"identity": "linear", "logistic": "sigmoid", "exp": "exponential"}
@@ -26,10 +27,10 @@ _VECTORS = ("gamma", "beta", "moving_mean", "moving_variance")
 def from_sklearn(estimator: Any) -> Sequential:
     """Return a model with the layers and weights of a fitted ``MLPClassifier`` or ``MLPRegressor``.
 
-    It is compiled with the loss that the estimator was trained with and an optimizer like its solver: Adam
-    and SGD with its numbers ("lbfgs" becomes Adam), without what they remember. ``alpha``, whose effect
-    depends on the rows of a batch, and the estimator's own learning-rate schedules and early stopping stay
-    behind.
+    It is compiled with the loss that the estimator was trained with, and an optimizer like its solver, with
+    its numbers but not what it remembers; "lbfgs" becomes Adam. What models have other means for stays
+    behind: the penalties ``alpha`` and ``l1``, class weights, "invscaling" and "adaptive" learning rates, and
+    early stopping.
 
     Parameters
     ----------
@@ -47,7 +48,8 @@ def from_sklearn(estimator: Any) -> Sequential:
         - of two classes, one column, that of ``classes_[1]``: ``predict_proba(X)[:, 1:]``;
         - of several labels at once, ``predict_proba(X)``, a probability for each.
 
-        Its ``fit`` takes class numbers, places in ``classes_``, instead of labels.
+        Its ``fit`` takes class numbers, places in ``classes_``, instead of labels (of several classes and
+        fastnn's loss "focal", one-hot rows).
 
     Raises
     ------
@@ -118,22 +120,37 @@ def _hashable(name: Any) -> str:
 
 def _loss(e: Any) -> Any:
     """Return the loss of a model that corresponds to the estimator's."""
-    if hasattr(e, "classes_"):
-        name = "sparse_categorical_crossentropy" if e.out_activation_ == "softmax" else "binary_crossentropy"
-        if getattr(e, "loss", "log_loss") == "log_loss":
-            return name
-    known = {"squared_error": "mse", "poisson": "poisson", "absolute_error": "mae", "huber": "huber"}
-    return known.get(e.loss, e.loss) if isinstance(e.loss, str) else e.loss
+    given = getattr(e, "loss", "squared_error")  # before scikit-learn 1.7, regressors had but one
+    if not isinstance(given, str):
+        return given
+    several = e.out_activation_ == "softmax"
+    if given == "log_loss":
+        return "sparse_categorical_crossentropy" if several else "binary_crossentropy"
+    if given == "focal":
+        gamma = float(e.gamma)
+        if several:
+            return losses.CategoricalFocalCrossentropy(alpha=1.0, gamma=gamma)
+        return losses.BinaryFocalCrossentropy(gamma=gamma)
+    if given == "quantile":
+        return losses.Quantile(float(e.quantile))
+    return {"squared_error": "mse", "absolute_error": "mae"}.get(given, given)
 
 
 def _optimizer(e: Any) -> Optimizer:
     """Return an optimizer as the estimator's solver is."""
     solver = e.solver
     if isinstance(solver, Optimizer):
-        return type(solver).from_config(solver.get_config())
-    rate = float(e.learning_rate_init)
-    if solver == "sgd":
-        return optimizers.SGD(rate, momentum=float(e.momentum), nesterov=bool(e.nesterovs_momentum))
-    if solver in ("adam", "lbfgs"):
-        return optimizers.Adam(rate, beta_1=float(e.beta_1), beta_2=float(e.beta_2), epsilon=float(e.epsilon))
-    return optimizers.TABLE[solver](learning_rate=rate)
+        config = solver.get_config()
+    elif solver == "sgd":
+        config = {"momentum": float(e.momentum), "nesterov": bool(e.nesterovs_momentum)}
+    elif solver in ("adam", "lbfgs"):
+        config = {name: float(getattr(e, name)) for name in ("beta_1", "beta_2", "epsilon")}
+    else:
+        config = {}
+    if isinstance(solver, str):
+        clips = {name: getattr(e, name, None) for name in ("clipnorm", "clipvalue", "global_clipnorm")}
+        config = {"learning_rate": float(e.learning_rate_init), **clips, **config}
+    if isinstance(e.learning_rate, LearningRateSchedule):
+        config["learning_rate"] = e.learning_rate
+    kind = type(solver) if isinstance(solver, Optimizer) else optimizers.TABLE.get(solver, optimizers.Adam)
+    return kind.from_config(config)
