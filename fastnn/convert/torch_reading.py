@@ -184,7 +184,7 @@ class Reader:
         last = place.path.rpartition(".")[2]
         if not last or last.isdigit():
             return {"dtype": self.dtype}
-        return {"dtype": self.dtype, "name": self._names.unique(last)}
+        return {"dtype": self.dtype, "name": self._names.unique(last.replace("/", "_"))}
 
     def _require(self, columns: int) -> None:
         if columns != self.columns:
