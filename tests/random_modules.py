@@ -48,6 +48,8 @@ BEHIND = [
     lambda n: nn.Dropout(0.3),
     lambda n: nn.AlphaDropout(0.2),
     lambda n: nn.Identity(),
+    lambda n: nn.Softmax(-1),
+    lambda n: nn.Tanh(),
 ]
 
 

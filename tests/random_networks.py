@@ -32,7 +32,7 @@ ACTIVATIONS: list[tuple[str, dict[str, Any]]] = [
     ("threshold", {"threshold": 0.2, "default_value": -0.3}),
 ]
 
-# what may stand behind a Dense; those of the second list not at the very end
+# what may stand behind a Dense
 BEHIND: list[tuple[str, dict[str, Any]]] = [
     ("BatchNormalization", {}),
     ("BatchNormalization", {"scale": False, "momentum": 0.9}),
@@ -49,8 +49,6 @@ BEHIND: list[tuple[str, dict[str, Any]]] = [
     ("GaussianNoise", {"stddev": 0.1}),
     ("ActivityRegularization", {"l2": 0.01}),
     ("Residual", {}),
-]
-ACTING: list[tuple[str, dict[str, Any]]] = [
     ("Activation", {}),
     ("ELU", {"alpha": 0.5}),
     ("LeakyReLU", {"negative_slope": 0.2}),
@@ -82,8 +80,7 @@ def networks(count: int, seed: int, without: tuple[str, ...] = ()) -> list[list[
     """Return so many networks, of one to five Dense layers each; without some activations."""
     rng = np.random.default_rng(seed)
     activations = Deck([card for card in ACTIVATIONS if card[0] not in without], rng)
-    behind = Deck(BEHIND, rng)
-    acting, first = Deck(BEHIND + ACTING, rng), Deck(FIRST, rng)
+    behind, first = Deck(BEHIND, rng), Deck(FIRST, rng)
 
     def dense(units: int) -> tuple[str, dict]:
         return "Dense", {
@@ -92,8 +89,10 @@ def networks(count: int, seed: int, without: tuple[str, ...] = ()) -> list[list[
             "use_bias": bool(rng.random() < 0.7),
         }
 
-    def layer(deck: Deck, columns: int) -> tuple[str, dict]:
-        kind, arguments = deck.deal()
+    def layer(columns: int) -> tuple[str, dict]:
+        kind, arguments = behind.deal()
+        if kind == "LayerNormalization" and columns == 1:
+            return layer(columns)  # of one column, nothing is left but the offset and rounding
         if kind == "Activation":
             return kind, {"activation": activations.deal()}
         if kind == "Residual":
@@ -105,11 +104,11 @@ def networks(count: int, seed: int, without: tuple[str, ...] = ()) -> list[list[
     for _ in range(count):
         network = [first.deal()] if rng.random() < 0.4 else []
         depth = int(rng.integers(1, 6))
-        for i in range(depth):
+        for _ in range(depth):
             units = int(rng.choice(UNITS))
             network.append(dense(units))
             if rng.random() < 0.5:
-                network.append(layer(behind if i == depth - 1 else acting, units))
+                network.append(layer(units))
         found.append(network)
     return found
 

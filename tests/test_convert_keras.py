@@ -78,6 +78,13 @@ def test_names_settings_and_weights(x):
         }
 
 
+def test_two_activations_at_the_end(x):
+    theirs = keras.Sequential([keras.Input((4,)), KL.Dense(3, "tanh"), KL.Softmax()])
+    ours = from_keras(theirs)
+    agree(ours, theirs, x)
+    agree(ours, to_keras(ours), x)
+
+
 def test_models_within_are_taken_apart(x):
     inner = keras.Sequential([KL.Dense(3, "tanh", name="a"), keras.Sequential([KL.Dense(3, name="b")])])
     theirs = keras.Sequential([keras.Input((4,)), KL.Dense(4, name="a"), inner, KL.Identity(), KL.Dense(1)])

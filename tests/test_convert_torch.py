@@ -123,6 +123,15 @@ def test_layers_and_names():
     assert not model.compiled
 
 
+def test_two_activations_at_the_end(rng):
+    module = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Softmax(dim=1))
+    x = rng.normal(size=(5, 4)).astype("f4")
+    model = from_torch(module)
+    assert [type(layer).__name__ for layer in model.layers] == ["Dense", "Activation"]
+    assert_same(model.predict(x), outputs(module, x))
+    assert_same(outputs(to_torch(model), x), model.predict(x))
+
+
 def test_one_prelu_for_all_columns(rng):
     module = nn.Sequential(nn.Linear(4, 3), nn.PReLU(init=0.4))
     alpha = from_torch(module).layers[1].alpha

@@ -6,6 +6,7 @@ normalization and ``x - tanh(x)`` can make more of rounding: of the few for whic
 in float64 has to agree so far.
 """
 
+import contextlib
 import copy
 from contextlib import contextmanager
 
@@ -18,7 +19,7 @@ import fastnn
 from fastnn.convert import from_keras, from_torch, to_keras, to_torch
 
 MODELS, PARTS = 100, 10
-WITHIN, ROUNDING, EXCEPTIONS = 1e-6, 1e-4, 2
+WITHIN, ROUNDING, EXCEPTIONS = 1e-6, 1e-5, 1
 # Keras's sparsemax (3.15) is not the projection that it should be, see test_against_frameworks.py.
 WITHOUT = {"keras": ("sparsemax",), "torch": ()}
 
@@ -110,17 +111,17 @@ def test_from_torch(part):
 
 @contextmanager
 def precision(dtype, monkeypatch):
-    """Within, Keras computes in this dtype: JAX has float64 only where told, and Keras then loses it."""
+    """Within, Keras computes in this dtype: a table of its says that float64 is float32 but on TensorFlow."""
     import keras
-
-    if keras.backend.backend() != "jax" or dtype == "float32":
-        yield
-        return
-    import jax
     from keras.src.backend.common import dtypes
 
-    with monkeypatch.context() as patch, jax.enable_x64(True):
-        patch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")
+    with monkeypatch.context() as patch, contextlib.ExitStack() as stack:
+        if dtype == "float64":
+            patch.setitem(dtypes.BIT64_TO_BIT32_DTYPE, "float64", "float64")
+            if keras.backend.backend() == "jax":
+                import jax
+
+                stack.enter_context(jax.enable_x64(True))
         yield
 
 
