@@ -1,4 +1,7 @@
-"""The Python in README and docs/ runs, block after block."""
+"""The Python in README and docs/ runs, block after block.
+
+A block that begins with ```python needs=torch runs where that package is installed.
+"""
 
 import re
 from pathlib import Path
@@ -10,13 +13,15 @@ import fastnn
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [page for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))) if page.exists()]
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```python(?: needs=(\w+))?\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# Each page, and each package that one of its blocks needs.
+RUNS = [(p, needs) for p in PAGES for needs in dict(BLOCK.findall(p.read_text()))]
 
 
-@pytest.mark.parametrize(
-    "page", [p for p in PAGES if BLOCK.search(p.read_text())], ids=lambda page: page.name
-)
-def test_python_blocks_run(page, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("page", "needs"), RUNS, ids=lambda v: v if isinstance(v, str) else v.name)
+def test_python_blocks_run(page, needs, tmp_path, monkeypatch, capsys):
+    if needs:
+        pytest.importorskip(needs)
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     # What a page may take for granted: some data.
@@ -27,8 +32,9 @@ def test_python_blocks_run(page, tmp_path, monkeypatch, capsys):
         "keras": fastnn,
         "fastnn": fastnn,
     }
-    for block in BLOCK.findall(page.read_text()):
-        exec(compile(block, page.name, "exec"), names)
+    for needed, block in BLOCK.findall(page.read_text()):
+        if needed in ("", needs):
+            exec(compile(block, page.name, "exec"), names)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
