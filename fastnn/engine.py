@@ -16,7 +16,7 @@ from fastnn.kernels.network import Network, Tally
 from fastnn.kernels.passes import Pass
 from fastnn.kernels.training import Training
 from fastnn.results import Layout, Own
-from fastnn.variables import STATE, Variable
+from fastnn.variables import STATE, Variable, values
 
 
 class Engine:
@@ -62,7 +62,7 @@ class Engine:
             return  # between two native calls, only the thread that trains may
         with self._pushing:
             self.stale = self.at_home = False  # first: what changes from here on is for the next time
-            self.net.set_weights([v.value for v in self._alive()])
+            self.net.set_weights(values(self._alive()))
 
     def begin(self) -> None:
         """Make the network the home of its variables: it is about to train."""

@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastnn.variables import values
+
 
 class Progress(NamedTuple):
     """The state of a training between two epochs.
@@ -35,7 +37,7 @@ def state(model: Any) -> tuple[list[np.ndarray], Progress]:
     engine, compiled = model._engine, model._compiled
     loss = None if compiled is None else compiled.chosen
     if engine is None:
-        return [v.value for v in model.weights], Progress(model.seed, 0, 0, {}, loss)
+        return values(model.weights), Progress(model.seed, 0, 0, {}, loss)
     if engine.stale:
         engine.sync()
     weights, slots, iterations, epochs = engine.net.snapshot()

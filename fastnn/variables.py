@@ -8,13 +8,39 @@ costs them a look at a flag before each use.
 
 import threading
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from fastnn.locks import shared_lock
+
 # Guards which copy is the fresh one, never the copying itself.
-STATE = threading.RLock()
+STATE = shared_lock()
+
+
+def values(variables: Iterable["Variable"]) -> list[np.ndarray]:
+    """Return the values of several variables, read-only: those of one network all of one moment.
+
+    Another thread may train the network meanwhile; it never changes only some of them.
+    """
+    variables = list(variables)
+    for home in {id(v.home): v.home for v in variables}.values():
+        if home is not None:
+            home.pull()
+    with STATE:
+        return [v._value for v in variables]
+
+
+def replace_all(variables: Iterable["Variable"], arrays: Iterable[np.ndarray]) -> None:
+    """Take over arrays that `Variable.convert` returned, all of them or, on an error, none."""
+    pairs = list(zip(variables, arrays, strict=True))
+    with STATE:
+        for v, _ in pairs:
+            v.require_untrained()
+        for v, array in pairs:
+            v.replace(array)
 
 
 class Variable(NDArrayOperatorsMixin):
@@ -113,16 +139,17 @@ class Variable(NDArrayOperatorsMixin):
     def replace(self, array: np.ndarray) -> None:
         """Take over an array that `convert` returned."""
         with STATE:
-            users = self.users()
-            for user in users:
-                if user.owner is not None and user.trainer != threading.get_ident():
-                    raise RuntimeError(
-                        f"{self.path} is being trained by another thread; wait for that to end."
-                    )
+            self.require_untrained()
             self._value = _frozen(array)
             self._home = None
-            for user in users:
+            for user in self.users():
                 user.stale = True
+
+    def require_untrained(self) -> None:
+        """Raise where another thread trains this variable; called with STATE held."""
+        for user in self.users():
+            if user.owner is not None and user.trainer != threading.get_ident():
+                raise RuntimeError(f"{self.path} is being trained by another thread; wait for that to end.")
 
     # Networks -----------------------------------------------------------------------------------------------
 
