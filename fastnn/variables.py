@@ -143,7 +143,7 @@ class Variable(NDArrayOperatorsMixin):
             self._value = _frozen(array)
             self._home = None
             for user in self.users():
-                user.stale = True
+                user.outdate()
 
     def require_untrained(self) -> None:
         """Raise where another thread trains this variable; called with STATE held."""
@@ -178,7 +178,7 @@ class Variable(NDArrayOperatorsMixin):
         if len(self._users) > 1:
             for user in self.users():
                 if user is not engine:
-                    user.stale = True
+                    user.outdate()
 
     def fetch(self, array: np.ndarray) -> None:
         """Take over the copy that the home engine fetched; called with STATE held."""
@@ -212,7 +212,7 @@ class Variable(NDArrayOperatorsMixin):
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, value={self.value}>"
 
     def __getstate__(self) -> tuple:
-        return self.numpy(), self.name, self.path, self.trainable, self.regularizer, self.constraint
+        return self.value, self.name, self.path, self.trainable, self.regularizer, self.constraint
 
     def __setstate__(self, state: tuple) -> None:
         self.__init__(*state)  # type: ignore[misc]
