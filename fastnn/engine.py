@@ -16,7 +16,7 @@ from fastnn.kernels.network import Network, Tally
 from fastnn.kernels.passes import Pass
 from fastnn.kernels.training import Training
 from fastnn.results import Layout, Own
-from fastnn.variables import STATE, Variable
+from fastnn.variables import STATE, Variable, values
 
 
 class Engine:
@@ -51,6 +51,7 @@ class Engine:
         self._variables = [weakref.ref(v) for v in variables]
         self._pulled = -1
         self._pushing = threading.Lock()
+        self._changes = 0  # how often the network became stale
         self.at_home = False  # all variables are at home here, and in no other network
         self._kept = threading.local()  # each thread's Pass
         for v in variables:
@@ -61,8 +62,19 @@ class Engine:
         if self.owner is not None and self.trainer != threading.get_ident():
             return  # between two native calls, only the thread that trains may
         with self._pushing:
-            self.stale = self.at_home = False  # first: what changes from here on is for the next time
-            self.net.set_weights([v.value for v in self._alive()])
+            if not self.stale:
+                return  # another thread has just done it
+            changes = self._changes
+            self.at_home = False
+            self.net.set_weights(values(self._alive()))
+            with STATE:
+                if changes == self._changes:  # else it is for the next time
+                    self.stale = False
+
+    def outdate(self) -> None:
+        """Note that variables have values that the network does not; called with STATE held."""
+        self._changes += 1
+        self.stale = True
 
     def begin(self) -> None:
         """Make the network the home of its variables: it is about to train."""

@@ -824,19 +824,15 @@ class Sequential(Model):
         state = dict(self.__dict__)
         for key in ("_engine", "_making", "_training"):
             del state[key]
-        if self._engine is not None:
-            weights, progress = resuming.state(self)
-            # while it trains, the layers' own copies could already be newer
-            state["_kept"] = weights if self._training.locked() else None, progress
+        state["_kept"] = resuming.kept(self)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        weights, progress = state.pop("_kept", (None, None))
+        weights, progress = state.pop("_kept")
         self.__dict__.update(state)
         self._engine = None
         self._lock_up()
-        if weights is not None:
-            self.set_weights(weights)
+        self.set_weights(weights)
         if progress is not None:
             resuming.resume(self, progress)
 

@@ -3,7 +3,10 @@
 import itertools
 from collections import defaultdict
 
+from fastnn.locks import shared_lock
+
 _counters: defaultdict[str, itertools.count] = defaultdict(itertools.count)
+_LOCK = shared_lock()
 
 
 def snake_case(name: str) -> str:
@@ -19,7 +22,8 @@ def snake_case(name: str) -> str:
 def automatic(kind: str) -> str:
     """Return the next unused name for a class called ``kind``."""
     base = snake_case(kind)
-    number = next(_counters[base])  # atomic, so two threads never get the same
+    with _LOCK:
+        number = next(_counters[base])
     return base if number == 0 else f"{base}_{number}"
 
 

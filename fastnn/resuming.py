@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastnn.variables import values
+
 
 class Progress(NamedTuple):
     """The state of a training between two epochs.
@@ -35,7 +37,10 @@ def state(model: Any) -> tuple[list[np.ndarray], Progress]:
     engine, compiled = model._engine, model._compiled
     loss = None if compiled is None else compiled.chosen
     if engine is None:
-        return [v.value for v in model.weights], Progress(model.seed, 0, 0, {}, loss)
+        weights = values(model.weights)
+        if model._engine is None:  # still: nothing has been trained
+            return weights, Progress(model.seed, 0, 0, {}, loss)
+        engine = model._engine
     if engine.stale:
         engine.sync()
     weights, slots, iterations, epochs = engine.net.snapshot()
@@ -48,6 +53,26 @@ def state(model: Any) -> tuple[list[np.ndarray], Progress]:
     if len(names) != len(slots):  # it is going to forget, since its options were changed, or is not there
         names, slots, iterations = (), [], 0
     return weights, Progress(model.seed, epochs, iterations, dict(zip(names, slots, strict=True)), loss)
+
+
+def kept(model: Any) -> tuple[list[np.ndarray], Progress | None]:
+    """Return what a pickle of the model holds of `state`: None for the progress where there is no network yet.
+
+    Where nothing is trained meanwhile, the weights are the very arrays that the variables have, which a
+    pickle writes once. Else those, written later, may be newer than what the optimizer remembers.
+    """
+    engine = model._engine
+    if engine is not None and engine.stale:
+        engine.sync()
+    version = None if engine is None else engine.net.version
+    weights, progress = state(model)
+    if engine is None and model._engine is None:
+        return weights, None
+    if engine is not None and engine is model._engine:
+        own = values(model.weights)
+        if version == engine.net.version:
+            weights = own
+    return weights, progress
 
 
 def resume(model: Any, progress: Progress) -> None:

@@ -9,19 +9,24 @@ import os
 
 import numpy as np
 
+from fastnn.locks import shared_lock
+
 _MASK = 2**64 - 1
 _GOLDEN = 0x9E3779B97F4A7C15
+_LOCK = shared_lock()
 
 
 class _Stream:
-    """SplitMix64 (Steele, Lea and Flood, 2014): a counter and a mixer, so drawing needs no lock."""
+    """SplitMix64 (Steele, Lea and Flood, 2014): a counter and a mixer."""
 
     def __init__(self, seed: int):
         self.seed = seed & _MASK
         self.counter = itertools.count(1)
 
     def draw(self) -> int:
-        z = (self.seed + next(self.counter) * _GOLDEN) & _MASK
+        with _LOCK:
+            number = next(self.counter)
+        z = (self.seed + number * _GOLDEN) & _MASK
         z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
         z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
         return z ^ (z >> 31)

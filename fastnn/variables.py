@@ -8,13 +8,39 @@ costs them a look at a flag before each use.
 
 import threading
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from fastnn.locks import shared_lock
+
 # Guards which copy is the fresh one, never the copying itself.
-STATE = threading.RLock()
+STATE = shared_lock()
+
+
+def values(variables: Iterable["Variable"]) -> list[np.ndarray]:
+    """Return the values of several variables, read-only: those of one network all of one moment.
+
+    Another thread may train the network meanwhile; it never changes only some of them.
+    """
+    variables = list(variables)
+    for home in {id(v.home): v.home for v in variables}.values():
+        if home is not None:
+            home.pull()
+    with STATE:
+        return [v._value for v in variables]
+
+
+def replace_all(variables: Iterable["Variable"], arrays: Iterable[np.ndarray]) -> None:
+    """Take over arrays that `Variable.convert` returned, all of them or, on an error, none."""
+    pairs = list(zip(variables, arrays, strict=True))
+    with STATE:
+        for v, _ in pairs:
+            v.require_untrained()
+        for v, array in pairs:
+            v.replace(array)
 
 
 class Variable(NDArrayOperatorsMixin):
@@ -113,16 +139,17 @@ class Variable(NDArrayOperatorsMixin):
     def replace(self, array: np.ndarray) -> None:
         """Take over an array that `convert` returned."""
         with STATE:
-            users = self.users()
-            for user in users:
-                if user.owner is not None and user.trainer != threading.get_ident():
-                    raise RuntimeError(
-                        f"{self.path} is being trained by another thread; wait for that to end."
-                    )
+            self.require_untrained()
             self._value = _frozen(array)
             self._home = None
-            for user in users:
-                user.stale = True
+            for user in self.users():
+                user.outdate()
+
+    def require_untrained(self) -> None:
+        """Raise where another thread trains this variable; called with STATE held."""
+        for user in self.users():
+            if user.owner is not None and user.trainer != threading.get_ident():
+                raise RuntimeError(f"{self.path} is being trained by another thread; wait for that to end.")
 
     # Networks -----------------------------------------------------------------------------------------------
 
@@ -151,7 +178,7 @@ class Variable(NDArrayOperatorsMixin):
         if len(self._users) > 1:
             for user in self.users():
                 if user is not engine:
-                    user.stale = True
+                    user.outdate()
 
     def fetch(self, array: np.ndarray) -> None:
         """Take over the copy that the home engine fetched; called with STATE held."""
@@ -185,7 +212,7 @@ class Variable(NDArrayOperatorsMixin):
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, value={self.value}>"
 
     def __getstate__(self) -> tuple:
-        return self.numpy(), self.name, self.path, self.trainable, self.regularizer, self.constraint
+        return self.value, self.name, self.path, self.trainable, self.regularizer, self.constraint
 
     def __setstate__(self, state: tuple) -> None:
         self.__init__(*state)  # type: ignore[misc]

@@ -42,7 +42,7 @@ FLOORS = [
     "history hooks progress summary plotting",
     "layers losses metrics optimizers activations initializers regularizers constraints",
     "data config utils registry names seeds variables errors batches frames class_weights vocabulary "
-    "atomic _version",
+    "atomic locks _version",
     "kernels",
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names.split()}

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastnn.variables import values
+
 
 class Multiply(NamedTuple):
     """``x @ kernel + bias``: kernel (inputs, units), bias (units,) or None."""
@@ -106,7 +108,7 @@ def program(model: Any) -> Program:
             f"Model {model.name!r} has no weights yet: give it Input(shape=(columns,)), build() it, or fit "
             "it first."
         )
-    weights = [v.value for v in model.weights]
+    weights = values(model.weights)
     inputs = int(np.prod(model.input_shape[1:]))
     found: list[Any] = []
     for layer in model.layers:

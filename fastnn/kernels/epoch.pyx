@@ -58,9 +58,10 @@ cdef double LOOK_SECONDS = 0.04  # between two looks for signals within one long
 
 
 cdef bint interrupted(Run *run, int thread, int phase) noexcept nogil:
-    # A look for signals in the middle of a long step; Python runs only if one has come. The flag says in which phase it was found,
-    # so that a thread that is still entering that phase does not leave the step before the others.
+    # A look for signals in the middle of a long step; Python runs only if one has come, with the processor's flags as it knows them. The
+    # flag says in which phase it was found, so that a thread that is still entering that phase does not leave the step before the others.
     cdef double now
+    cdef bint raised
     if fnn_flag_get(&run.barrier):
         return True
     if thread != 0:
@@ -69,12 +70,14 @@ cdef bint interrupted(Run *run, int thread, int phase) noexcept nogil:
     if now - run.checked < LOOK_SECONDS:
         return False
     run.checked = now
+    float_restore(run.float_state)
     with gil:
-        if look_for_signals() == 0:
-            reduced_enter(run.plan)  # a handler may have left the processor's tiles otherwise
-            return False
-    fnn_flag_set(&run.barrier, phase + 1)
-    return True
+        raised = look_for_signals() != 0
+    float_flush()
+    reduced_enter(run.plan)  # a handler may have left the processor's tiles otherwise
+    if raised:
+        fnn_flag_set(&run.barrier, phase + 1)
+    return raised
 
 
 cdef inline double penalty_scale(const Run *run, const Step *step) noexcept nogil:

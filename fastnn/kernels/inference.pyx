@@ -58,7 +58,7 @@ cdef class Inference:
     """
 
     def __cinit__(self, Network network not None, Py_ssize_t batch_size, bint bfloat16):
-        cdef State state = network.state
+        cdef State state = network.published()
         if network.plan.owns > 0:
             raise NotImplementedError("a predictor of a model with an activation of the user's own is not supported; use predict()")
         self.forward = Forward.of(&network.plan, network.tables, bfloat16)

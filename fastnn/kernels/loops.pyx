@@ -113,7 +113,7 @@ def apply_gradients(Network network not None, Gradients gradients not None):
     gradients.settle()
     with network.changing:
         network.require_rest()
-        before = network.state
+        before = network.published()
         spare, network.spare = network.spare, None
         state = network.copy_state(before, spare)
         p = take_pass(network)

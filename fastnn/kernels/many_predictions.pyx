@@ -70,7 +70,7 @@ def predict_many(list networks not None, list xs not None, list outs not None, i
     for i in range(n):
         net = networks[i]
         net.require_rows(xs[i], outs[i])
-        states.append(net.state)
+        states.append(net.published())
         spaces.append(net.take_space(1))
         asked[i].weights = (<State>states[i]).arena.base
         asked[i].x = cnp.PyArray_DATA(<cnp.ndarray>xs[i])

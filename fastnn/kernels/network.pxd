@@ -28,9 +28,9 @@ cdef class Network:
     cdef readonly object compiled
     cdef readonly str precision
     cdef readonly Py_ssize_t outputs  # units of the last layer
-    cdef public object training   # a weak reference to who trains it
+    cdef object training          # a weak reference to who trains it, while `changing` is held
     cdef readonly long long version
-    cdef State state
+    cdef State state              # take it by `published`
     cdef public bint running         # inside a training call
     cdef object idle
     cdef Forward forward             # how predictions go
@@ -39,7 +39,7 @@ cdef class Network:
     cdef long long cuts              # how often its jobs were cut anew: memory laid out before is of no use
     cdef list passes                 # memory of passes with its own loss, kept for the next,
     cdef list ways                   # and of others
-    cdef object changing             # a lock: who publishes what follows from the state published last
+    cdef object changing             # a lock: who begins or ends a training, or publishes what follows from the state published last
     cdef State spare                 # a state that was published before
     cdef long long rows_drawn        # rows whose random numbers were drawn since the network's last epoch
     cdef readonly object specification  # what a network of the same shape is made with
@@ -47,10 +47,13 @@ cdef class Network:
 
     cdef int require_rest(self) except -1
     cdef int require_end(self) except -1
+    cdef int begin_training(self, training) except -1
+    cdef int end_training(self, training) except -1
     cdef State new_state(self)
     cdef int put(self, State state, Py_ssize_t slot, list arrays) except -1
     cdef list checked(self, arrays, str what)
     cdef State copy_state(self, State source, State spare=*)
+    cdef State published(self)
     cdef int publish(self, State state) except -1
     cdef Workspace workspace(self, Py_ssize_t rows, int threads, Py_ssize_t value_rows, Py_ssize_t blocks, bint train)
     cdef int require_rows(self, x, out) except -1

@@ -5,6 +5,7 @@ immutable once published: readers keep the one they took, and a training call pu
 """
 import threading
 
+cimport cython
 cimport numpy as cnp
 
 import numpy as np
@@ -107,10 +108,20 @@ cdef class Network:
         state.epochs = source.epochs
         return state
 
+    cdef State published(self):
+        """What everybody sees now; nobody writes to it as long as somebody has it."""
+        cdef State state
+        with cython.critical_section(self):  # where there is no GIL, `publish` could free it between the look and the reference
+            state = self.state
+        return state
+
     cdef int publish(self, State state) except -1:
         """Make `state` what everybody sees from now on; the caller must not write to it any more."""
-        self.state = state
-        self.version += 1
+        cdef State _before  # freed after the lock
+        with cython.critical_section(self):
+            _before = self.state
+            self.state = state
+            self.version += 1
         return 0
 
     cdef Workspace workspace(self, Py_ssize_t rows, int threads, Py_ssize_t value_rows, Py_ssize_t blocks, bint train):
@@ -121,16 +132,17 @@ cdef class Network:
 
     def weights(self):
         """Copies of all kernels (inputs, units) and biases (units,), layer after layer, as last published."""
-        return self.canonical(self.state, 0)
+        return self.canonical(self.published(), 0)
 
     def optimizer_slots(self):
         """For each slot of the optimizer, copies shaped and ordered as :meth:`weights`: its own, then averages of the weights and
         gradients that wait for a step, where there are any."""
-        return [self.canonical(self.state, slot) for slot in range(1, 1 + (slots_in_all(&self.optimizer) if self.compiled else 0))]
+        cdef State state = self.published()
+        return [self.canonical(state, slot) for slot in range(1, 1 + (slots_in_all(&self.optimizer) if self.compiled else 0))]
 
     def snapshot(self):
         """All that was published last, of one moment: :meth:`weights`, :meth:`optimizer_slots`, ``iterations``, ``lifetime_epochs``."""
-        cdef State state = self.state
+        cdef State state = self.published()
         slots = [self.canonical(state, slot) for slot in range(1, 1 + (slots_in_all(&self.optimizer) if self.compiled else 0))]
         return self.canonical(state, 0), slots, state.iterations, state.epochs
 
@@ -168,7 +180,7 @@ cdef class Network:
         cdef State state
         self.require_rest()
         arrays = self.checked(weights, "weights")
-        state = self.copy_state(self.state)
+        state = self.copy_state(self.published())
         self.put(state, 0, arrays)
         self.publish(state)
 
@@ -199,7 +211,7 @@ cdef class Network:
         if iterations < 0 or (epochs is not None and epochs < 0):
             raise ValueError(f"iterations and epochs must be at least 0, not {iterations} and {epochs}")
         found = [self.checked(slot, f"slots[{i}]") for i, slot in enumerate(slots)]
-        state = self.copy_state(self.state)
+        state = self.copy_state(self.published())
         for i, arrays in enumerate(found, 1):
             self.put(state, i, arrays)
         state.iterations = iterations
@@ -223,8 +235,23 @@ cdef class Network:
 
     cdef int require_end(self) except -1:
         """Raise while a training is under way; one that was dropped without its end is not."""
+        with self.changing:
+            self.begin_training(None)
+        return 0
+
+    cdef int begin_training(self, training) except -1:
+        """The same, while `changing` is held; then `training`, a weak reference, if not None, is under way."""
         if self.training is not None and self.training() is not None:
             raise RuntimeError("this network is being trained by another call; wait for it to end")
+        if training is not None:
+            self.training = training
+        return 0
+
+    cdef int end_training(self, training) except -1:
+        """A training is not under way any more."""
+        with self.changing:
+            if self.training is not None and self.training() is training:
+                self.training = None
         return 0
 
     def shapes(self):
@@ -277,7 +304,7 @@ cdef class Network:
             Whether the ``penalty`` of :meth:`set_variables` is divided as `reduction` says of the losses, batch by batch; a training's
             validation, which has no batches, is then without it.
         """
-        cdef State state
+        cdef State state, present
         cdef Optimizer before = self.optimizer
         self.require_end()
         if precision is not None and precision != self.dtype and (precision != "bfloat16" or self.dtype != "float32"):
@@ -311,8 +338,9 @@ cdef class Network:
         if keep:
             return
         state = self.new_state()
-        memcpy(state.arena.base, self.state.arena.base, self.plan.parameters * self.itemsize)
-        state.epochs = self.state.epochs
+        present = self.published()
+        memcpy(state.arena.base, present.arena.base, self.plan.parameters * self.itemsize)
+        state.epochs = present.epochs
         self.publish(state)
 
     def set_hyper(self, str name, double value):
@@ -373,9 +401,9 @@ cdef class Network:
             raise RuntimeError("the optimizer keeps no averages of the weights; compile the network with use_ema")
         with self.changing:
             self.require_rest()
-            if self.state.iterations == 0:
+            state = self.copy_state(self.published())
+            if state.iterations == 0:
                 return
-            state = self.copy_state(self.state)
             average = (1 + self.optimizer.slots) * self.plan.parameters
             for tile in range(self.plan.tiles):
                 for i in range(pieces_of(&self.plan, &self.plan.tile[tile], piece)):
@@ -395,12 +423,12 @@ cdef class Network:
     @property
     def iterations(self):
         """Optimizer steps done since the network was compiled."""
-        return self.state.iterations
+        return self.published().iterations
 
     @property
     def lifetime_epochs(self):
         """Epochs that this network has been trained in all."""
-        return self.state.epochs
+        return self.published().epochs
 
     # ---- rows ----
 
@@ -451,7 +479,7 @@ cdef class Network:
         -------
         ndarray, shape (rows, outputs)
         """
-        cdef State state = self.state
+        cdef State state = self.published()
         cdef Py_ssize_t rows = len(x)
         cdef int threads = threads_for(self.plan.operations / 3 * rows, (rows + 15) // 16, num_threads)
         cdef Space space
@@ -495,7 +523,7 @@ cdef class Network:
         ndarray of float64
             Loss, then metrics; with `tally`, over all rows that it has seen.
         """
-        cdef State state = self.state
+        cdef State state = self.published()
         cdef Py_ssize_t rows = x.shape[0]
         cdef int threads = threads_for(self.plan.operations / 3 * rows, (rows + 15) // 16, num_threads)
         cdef Py_ssize_t block = min(<Py_ssize_t>SUM_ROWS, round_up((rows + threads - 1) // threads, COLUMN_ALIGN))

@@ -4,6 +4,7 @@ Whatever thread has the strip takes the GIL, and Python sees neither our memory 
 out, denormals are back. An exception is kept in the memory of the native call (`OwnCall`), since several may be under way; the rows become
 NaN, and the call ends early; whoever made it raises the exception (`raise_calls`).
 """
+cimport cython
 cimport numpy as cnp
 
 import numpy as np
@@ -52,7 +53,8 @@ cdef class OwnFunction:
         return out
 
     cdef int forward(self, x, out) except -1:
-        look, self.look = self.look, None
+        with cython.critical_section(self):
+            look, self.look = self.look, None
         if look is not None:
             look(x.copy())
         out[...] = self.call(self.f, "f", x)
@@ -121,8 +123,9 @@ cdef void call_own(void *function, bint back, void *x, Py_ssize_t ldx, void *out
         else:
             call.own.forward(matrix(x, rows, columns, ldx, itemsize).copy(), to)
     except BaseException as error:
-        call.failed = 1
-        call.error = error
+        with cython.critical_section(call):  # other threads of the same native call may be here
+            call.failed = 1
+            call.error = error
         to[...] = NAN
 
 

@@ -21,7 +21,15 @@ cdef double LEAD = 1.05                # of all threads over one, or they are no
 cdef double TRIAL_SHARE = 0.1          # of all threads' time, that trying one thread may take
 cdef double MEMORY = 2.0               # seconds for which another training's findings count
 
-# what trainings of this process found last, under the interpreter's lock
+cdef extern from *:
+    """
+    static inline double fastnn_get(const double *x) { double v; __atomic_load(x, &v, __ATOMIC_RELAXED); return v; }
+    static inline void fastnn_set(double *x, double v) { __atomic_store(x, &v, __ATOMIC_RELAXED); }
+    """
+    double get "fastnn_get"(const double *x) noexcept nogil
+    void put "fastnn_set"(double *x, double value) noexcept nogil
+
+# what trainings of this process found last; several may write at once where there is no GIL, and a lost finding does no harm
 cdef double led_at = -1e9              # when all threads led one,
 cdef double led_operations = 0         # with so many operations a step
 cdef double lost_at = -1e9             # and when they lost
@@ -35,9 +43,9 @@ cdef void start_pace(Pace *pace, int most, bint fixed, double operations, double
     pace.fixed = fixed or most == 1
     pace.operations = operations
     pace.step_work = step_work
-    pace.wary = now - lost_at < MEMORY and lost_at > led_at and operations <= lost_operations
+    pace.wary = now - get(&lost_at) < MEMORY and get(&lost_at) > get(&led_at) and operations <= get(&lost_operations)
     pace.fresh = not pace.wary
-    pace.all_first = not pace.wary and (operations > LONG_STEP or (now - led_at < MEMORY and operations >= led_operations))
+    pace.all_first = not pace.wary and (operations > LONG_STEP or (now - get(&led_at) < MEMORY and operations >= get(&led_operations)))
     pace.rate_one = 0
     pace.rate_most = 0
     pace.slice = PROBE_SECONDS
@@ -53,7 +61,7 @@ cdef inline bint all_lead(const Pace *pace) noexcept nogil:
 
 cdef inline bint may_try_one(const Pace *pace) noexcept nogil:
     # one step to settle and one to measure, each as long on one thread as all of them take for `most`
-    return 2 * (pace.most - 1) * pace.step_work <= TRIAL_SHARE * unquestioned * pace.rate_most
+    return 2 * (pace.most - 1) * pace.step_work <= TRIAL_SHARE * get(&unquestioned) * pace.rate_most
 
 
 cdef int choose(Pace *pace, double now) noexcept nogil:
@@ -89,15 +97,14 @@ cdef double slice_seconds(const Pace *pace, int threads) noexcept nogil:
 
 cdef void record(Pace *pace, int threads, double work, double seconds, bint squeezed, double now) noexcept:
     """What the slice did; `squeezed` if a thread of it had to wait for a core."""
-    global led_at, led_operations, lost_at, lost_operations, unquestioned
     if pace.fixed or pace.settling or work == 0 or seconds <= 0:
         return
     if threads == 1:
         pace.rate_one = work / seconds
-        unquestioned = 0
+        put(&unquestioned, 0)
     else:
         pace.rate_most = work / seconds
-        unquestioned += seconds
+        put(&unquestioned, get(&unquestioned) + seconds)
     if pace.rate_one > 0 and pace.rate_most > 0 and not all_lead(pace):
         pace.slice = PROBE_SECONDS
         if pace.fresh:  # workers that had to wake and warm their caches get a second trial at once
@@ -106,8 +113,8 @@ cdef void record(Pace *pace, int threads, double work, double seconds, bint sque
         elif pace.probing or threads > 1:  # news: all have just lost
             pace.next_probe = now + pace.wait
             pace.wait = min(2 * pace.wait, LONGEST_WAIT)
-            lost_at = now
-            lost_operations = pace.operations
+            put(&lost_at, now)
+            put(&lost_operations, pace.operations)
     elif threads > 1 and squeezed and seconds >= PROBE_SECONDS:
         pace.slice = PROBE_SECONDS
         if not pace.fresh:
@@ -115,8 +122,8 @@ cdef void record(Pace *pace, int threads, double work, double seconds, bint sque
         pace.fresh = False
     elif threads > 1:
         if pace.rate_one > 0:
-            led_at = now
-            led_operations = pace.operations
+            put(&led_at, now)
+            put(&led_operations, pace.operations)
         pace.slice = min(2 * pace.slice, LONGEST_SLICE)
         if pace.slice == LONGEST_SLICE:
             pace.wait = SHORTEST_WAIT

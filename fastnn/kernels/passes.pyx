@@ -136,19 +136,19 @@ cdef class Pass:
         # the same at the weights published last; moving moments of batches move, and are published
         cdef Run *run = &self.run_state
         cdef State state
-        run.train.epoch = network.state.epochs
+        run.train.epoch = network.published().epochs
         run.train.shift = network.rows_drawn
         if not run.train.still and not self.quiet and draws(&network.plan):
             network.rows_drawn += run.train.rows
         if run.train.still or network.plan.coupled == 0:
-            self.state = network.state
+            self.state = network.published()
             return self.go(network, self.state, back)
         if self.quiet:
-            self.state = network.copy_state(network.state)
+            self.state = network.copy_state(network.published())
             return self.go(network, self.state, back)
         with network.changing:
             network.require_rest()
-            state = network.copy_state(network.state)
+            state = network.copy_state(network.published())
             network.running = True
             try:
                 self.go(network, state, back)
@@ -276,7 +276,7 @@ cdef class Pass:
                 raise ValueError("a pass in bfloat16 has no gradients with respect to its rows")
             out = new_matrix(network.itemsize, run.train.rows, network.plan.inputs)
             run.train.slopes = cnp.PyArray_DATA(<cnp.ndarray>out)
-            self.open_entry(network, network.state if forward else self.state)
+            self.open_entry(network, network.published() if forward else self.state)
         try:
             if ending == ENDING_LOSS and self.objective.apart:
                 run.phases = apart_phases(run.plan, run.train.still, run.phase, run.stretch)

@@ -1,6 +1,8 @@
 """How many threads a piece of work gets: what the caller, the environment, the machine and the work itself say."""
 import os
 
+from fastnn.kernels.cores import usable_cores
+
 cdef extern from "pthread.h" nogil:
     int pthread_atfork(void (*prepare)() noexcept nogil, void (*parent)() noexcept nogil, void (*child)() noexcept nogil)
 
@@ -14,11 +16,17 @@ cdef extern from *:
     """
     int FASTNN_OPENMP
 
+cdef extern from *:
+    """
+    #define FASTNN_ADD(counter, n) __atomic_add_fetch(counter, n, __ATOMIC_RELAXED)
+    """
+    int add "FASTNN_ADD"(int *counter, int n) noexcept nogil
+
 cdef int explicit_threads = 0     # 0: automatic
 cdef int allowed_cores = 1        # by affinity and the control group's quota
 cdef int environment_threads = 0  # OMP_NUM_THREADS, 0 if it says nothing
 cdef bint forked = False
-cdef int callers = 0              # training calls under way, under the interpreter's lock
+cdef int callers = 0              # training calls under way; with or without the interpreter's lock
 
 
 def openmp():
@@ -98,18 +106,16 @@ cdef int threads_for(double operations, Py_ssize_t shares, int requested) noexce
 
 cdef void begin_call() noexcept:
     """A training call begins; `end_call` follows."""
-    global callers
-    callers += 1
+    add(&callers, 1)
 
 
 cdef void end_call() noexcept:
-    global callers
-    callers -= 1
+    add(&callers, -1)
 
 
 cdef int fair_share() noexcept nogil:
     """Threads that one of the training calls under way may use where their number is ours to choose."""
-    cdef int share = automatic_limit() // callers if callers > 1 else automatic_limit()
+    cdef int calls = add(&callers, 0), share = automatic_limit() // calls if calls > 1 else automatic_limit()
     return share if share > 1 else 1
 
 
@@ -142,34 +148,9 @@ cdef void after_fork() noexcept nogil:
     forked = True
 
 
-def _cores():
-    """Cores that this process may use: affinity, and the control group's quota rounded up."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:
-        cores = os.cpu_count() or 1
-    quotas = [
-        ("/sys/fs/cgroup/cpu.max", None),
-        ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
-    ]
-    for quota_file, period_file in quotas:
-        try:
-            with open(quota_file) as f:
-                words = f.read().split()
-            if period_file:
-                with open(period_file) as f:
-                    words += f.read().split()
-            quota, period = int(words[0]), int(words[1])
-        except (OSError, ValueError, IndexError):
-            continue  # no such group, or "max"
-        if quota > 0 and period > 0:
-            cores = min(cores, max(1, -(-quota // period)))
-    return cores
-
-
 def _initialise():
     global allowed_cores, environment_threads
-    allowed_cores = _cores()
+    allowed_cores = usable_cores()
     first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     environment_threads = int(first) if first.isdigit() else 0
     pthread_atfork(NULL, NULL, after_fork)

@@ -128,7 +128,7 @@ cdef class Training:
         run.validation_batch = validation_batch if validation_batch > 0 else run.batch
         run.epoch_steps = epoch_steps
         self.layout = lay_out(run, network, threads)
-        self.state = network.copy_state(network.state)
+        self.state = network.copy_state(network.published())
         self.state.epochs += network.rows_drawn > 0  # a loop of Python's own took random numbers of this epoch
         network.rows_drawn = 0
         self.version = network.version
@@ -166,8 +166,8 @@ cdef class Training:
                 run.best_parameters = self.best_parameters.base
         if reaching is not None:
             set_reaching(run, reaching)
-        network.require_end()
-        network.training = weakref.ref(self)
+        with network.changing:
+            network.begin_training(weakref.ref(self))
         self.refresh()
 
     cdef int refresh(self) except -1:
@@ -380,10 +380,12 @@ cdef class Training:
     cdef int adopt(self) except -1:
         # go on with weights, or with an optimizer's state, that somebody set between two calls
         cdef Run *run = &self.run_state
+        cdef State published
         if self.version == self.network.version:
             return 0
-        memcpy(run.parameters, self.network.state.arena.base, self.state.arena.nbytes)
-        run.iterations = self.network.state.iterations
+        published = self.network.published()
+        memcpy(run.parameters, published.arena.base, self.state.arena.nbytes)
+        run.iterations = published.iterations
         self.refresh()
         return 0
 
@@ -463,7 +465,7 @@ cdef class Training:
             self.network.publish(self.state)
         else:
             published = self.network.copy_state(self.state, self.spare)
-            self.spare = self.network.state if self.version == self.network.version else None
+            self.spare = self.network.published() if self.version == self.network.version else None
             self.network.publish(published)
         self.version = self.network.version
         self.published_at = clock()
@@ -472,8 +474,7 @@ cdef class Training:
     def close(self):
         """End this training; the network may be trained by another call from now on."""
         self.finished = True
-        if self.network.training is not None and self.network.training() is self:
-            self.network.training = None
+        self.network.end_training(self)
 
     def partial_logs(self):
         """Running means of loss and metrics over the rows of the current epoch."""

@@ -12,7 +12,7 @@ from fastnn import constraints, data, initializers, regularizers
 from fastnn.config import standard_dtype
 from fastnn.names import automatic, check
 from fastnn.registry import Configured
-from fastnn.variables import Variable
+from fastnn.variables import Variable, replace_all, values
 
 Shape = tuple[int | None, ...]
 
@@ -266,8 +266,8 @@ class Layer(Configured):
         return [v.regularizer(v.value) for v in weights if v.regularizer is not None]
 
     def get_weights(self) -> list[np.ndarray]:
-        """Return copies of the weights, in the order of ``weights``."""
-        return [v.numpy() for v in self.weights]
+        """Return copies of the weights, in the order of ``weights``: of one moment, whoever trains."""
+        return [value.copy() for value in values(self.weights)]
 
     def set_weights(self, weights: Any) -> None:
         """Replace the weights by arrays as `get_weights` returns them; on any error none is replaced."""
@@ -286,8 +286,7 @@ class Layer(Configured):
                 f"{self.name!r} has {len(variables)} weights, but {len(arrays)} arrays were given.{built}"
             )
         converted = [v.convert(a) for v, a in zip(variables, arrays, strict=True)]
-        for v, a in zip(variables, converted, strict=True):
-            v.replace(a)
+        replace_all(variables, converted)
 
     def count_params(self) -> int:
         """Return the number of weights, counting single numbers."""

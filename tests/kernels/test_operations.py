@@ -386,3 +386,29 @@ def test_an_activation_behind_a_linear_layer_is_that_layers_own(rng):
         net.compile("sparse_categorical_crossentropy", False, "adam", {}, [])
         train(net, x, y, epochs=3, batch_size=16)
     assert digest(one.weights()) == digest(other.weights())
+
+
+@pytest.mark.parametrize("chance", ["drop", "noise"])
+@pytest.mark.parametrize("vectors", [("prelu",), ("layer_norm", (1e-3, 1.0)), ("batch_norm", (1e-2, 0.9))])
+def test_random_words_in_memory_reach_no_weight(vectors, chance, dtype, isa, rng):
+    """Vectors of odd lengths end in lanes that are no weights: scratch memory is not trained there."""
+    settings = {"drop": ("drop", (0.3, 1 / 0.7, 0.0, 0.0)), "noise": ("noise", (0.0, 0.1))}[chance]
+    for units, rows in ((100, 65), (100, 200), (33, 65), (17, 1), (90, 33)):
+        layers = [
+            (units, "tanh", True),
+            settings,
+            vectors,
+            (units, "tanh", True),
+            vectors,
+            settings,
+            (1, "linear", True),
+        ]
+        x, y = rng.normal(size=(rows, 32)).astype(dtype), rng.normal(size=(rows, 1)).astype(dtype)
+        found = set()
+        for threads in (1, 3, 5, 7):
+            net = Network(32, layers, dtype.name)
+            net.set_weights([np.full(shape, 0.01) for shape in net.shapes()])
+            net.compile("mean_squared_error", False, "sgd", {"learning_rate": 0.01}, [])
+            train(net, x, y, epochs=3, batch_size=rows, num_threads=threads)
+            found.add(digest(net.weights()))
+        assert len(found) == 1
