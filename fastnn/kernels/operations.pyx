@@ -5,6 +5,7 @@ Columns (of a narrow layer before it) are turned into rows once. Random numbers 
 epoch, the row's place in the epoch, the operation and the column, so they do not depend on threads or strips.
 """
 from libc.stdint cimport uint32_t
+from libc.string cimport memset
 
 from fastnn.kernels.coupling cimport batch_backward, batch_forward, batch_outside, normal_outside
 from fastnn.kernels.csrc cimport FNN_STORE, FNN_ACTIVATION_linear, fnn_kernels
@@ -195,7 +196,7 @@ cdef void operation_backward(const Plan *plan, const Node *node, const Layer *be
 
 cdef void operation_gradient(const Plan *plan, const Tile *tile, const real *work, Py_ssize_t begin, Py_ssize_t rows, real *gradient,
                              bint add) noexcept nogil:
-    """gradient (OUT or add) of one vector of an operation's parameters over rows [begin, begin + rows) of the batch."""
+    """gradient (OUT or add: the operation's stride) of one vector of its parameters over rows [begin, begin + rows) of the batch."""
     cdef const fnn_kernels *k = plan.kernels
     cdef const Op *op = &plan.op[tile.op]
     cdef const Layer *layer = plan.node[op.stream].layer
@@ -207,6 +208,8 @@ cdef void operation_gradient(const Plan *plan, const Tile *tile, const real *wor
         k.column_sums(rows, op.units, d, layer.d.row, NULL, 0, gradient, add)
     elif op.kind == OP_PRELU:
         k.column_sums(rows, op.units, d, layer.d.row, m, op.m.row, gradient, add)
+    if not add:  # places without a weight must keep their zeros through every step
+        memset(gradient + op.units, 0, (op.stride - op.units) * sizeof(real))
 
 
 cdef void first_parameters(const Plan *plan, real *weights) noexcept nogil:
