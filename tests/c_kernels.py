@@ -1,4 +1,4 @@
-"""The C kernels without Python: their units compiled as in the package, and linked with a driver of ``csrc/``."""
+"""The C kernels without Python: their units compiled by themselves, and linked with a driver of ``csrc/``."""
 
 import shutil
 import subprocess

@@ -13,8 +13,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 # Of the tables of kernels, what describes them or measures the machine, and has no results.
-NO_RESULTS = set("isa name itemsize lanes panel_vectors tile_rows fma_peak fma_peak_chains read_stream".split())
-NO_RESULTS |= set("enter leave peak peak_chains".split())
+NO_RESULTS = {
+    *("isa", "name", "itemsize", "lanes", "panel_vectors", "tile_rows", "enter", "leave"),
+    *("fma_peak", "fma_peak_chains", "read_stream", "peak", "peak_chains"),
+}
 
 
 def hashes(command):

@@ -433,7 +433,9 @@ def test_divergence_keeps_what_was_published_last(optimizer, rate, threads, rng)
     keras.set_num_threads(threads)
     with pytest.raises(FloatingPointError) as caught:
         model.fit(x, y, epochs=1000, batch_size=20, verbose=0)
-    said = re.search(r"the loss became (inf|nan) in epoch (\d+)|no longer finite in epoch (\d+)", str(caught.value))
+    said = re.search(
+        r"the loss became (inf|nan) in epoch (\d+)|no longer finite in epoch (\d+)", str(caught.value)
+    )
     kept, rest = divmod(iterations(model), 2)
     assert rest == 0
     assert kept < int(said[2] or said[3])

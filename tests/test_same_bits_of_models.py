@@ -33,7 +33,12 @@ def trained(code):
             history = str(error)
         model = found["model"]
         assert all(np.isfinite(w).all() for w in model.get_weights())
-        return digest(model.get_weights()), state(model), history, digest([model.predict(found["x"], verbose=0)])
+        return (
+            digest(model.get_weights()),
+            state(model),
+            history,
+            digest([model.predict(found["x"], verbose=0)]),
+        )
 
 
 def pytest_generate_tests(metafunc):
