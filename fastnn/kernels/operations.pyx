@@ -196,7 +196,8 @@ cdef void operation_backward(const Plan *plan, const Node *node, const Layer *be
 
 cdef void operation_gradient(const Plan *plan, const Tile *tile, const real *work, Py_ssize_t begin, Py_ssize_t rows, real *gradient,
                              bint add) noexcept nogil:
-    """gradient (OUT or add: the operation's stride) of one vector of its parameters over rows [begin, begin + rows) of the batch."""
+    """gradient (OUT or add: the tile's length, of whole vectors) of one vector of an operation's parameters over rows
+    [begin, begin + rows) of the batch."""
     cdef const fnn_kernels *k = plan.kernels
     cdef const Op *op = &plan.op[tile.op]
     cdef const Layer *layer = plan.node[op.stream].layer
@@ -208,7 +209,7 @@ cdef void operation_gradient(const Plan *plan, const Tile *tile, const real *wor
         k.column_sums(rows, op.units, d, layer.d.row, NULL, 0, gradient, add)
     elif op.kind == OP_PRELU:
         k.column_sums(rows, op.units, d, layer.d.row, m, op.m.row, gradient, add)
-    if not add:  # places without a weight must keep their zeros through every step
+    if not add:  # behind the last unit the optimizer moves what is no parameter: anything but zero, and it may end as infinity
         memset(gradient + op.units, 0, (op.stride - op.units) * sizeof(real))
 
 
