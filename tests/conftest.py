@@ -74,6 +74,16 @@ def isa(request):
         yield request.param
 
 
+@pytest.fixture(scope="session")
+def c_kernels(tmp_path_factory):
+    """Call it with a name of `c_kernels.MACHINES`: the kernels compiled for it, once a session."""
+    from functools import cache
+
+    from c_kernels import MACHINES, Kernels
+
+    return cache(lambda name: Kernels(MACHINES[name], tmp_path_factory.mktemp(name)))
+
+
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request):
     return np.dtype(request.param)

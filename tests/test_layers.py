@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from support import state
 
 import fastnn as keras
 from fastnn import layers
@@ -55,6 +56,24 @@ def test_in_a_model_as_alone(name, rng):
     np.testing.assert_allclose(model.predict(x), after, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(model.predictor()(x), after, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(model.predictor(precision="bfloat16")(x), after, rtol=0.05, atol=0.05)
+
+
+@pytest.mark.parametrize("first", LAYERS)
+def test_two_layers_of_few_columns_disturb_nothing_of_each_other(first, rng):
+    """What one leaves in memory is nothing to the other: the same bits for every share of the work."""
+    x, y = rng.normal(size=(11, 5)), rng.normal(size=(11, 2))
+    for second in LAYERS:
+        for optimizer in (keras.optimizers.Adam, keras.optimizers.Lamb):
+            found = []
+            for threads in (1, 2, 3):
+                keras.set_num_threads(threads)
+                keras.utils.set_random_seed(1)
+                both = [LAYERS[first](), LAYERS[second](), layers.Dense(2)]
+                model = keras.Sequential([keras.Input((5,)), *both])
+                model.compile(optimizer(0.01, global_clipnorm=1.0), "mse")
+                model.fit(x, y, batch_size=4, epochs=2, verbose=0)
+                found.append(state(model))
+            assert len(set(found)) == 1, second
 
 
 # What passes rows on in another way in training.

@@ -1,5 +1,6 @@
 """Bad input: an error naming the argument, what came and what was expected, and a model that is as it was."""
 
+import re
 import warnings
 
 import numpy as np
@@ -417,6 +418,41 @@ def test_divergence_names_the_epoch_and_leaves_a_finite_model(rng):
     model.compile("sgd", "mse")
     model.set_weights([0.1 * np.ones_like(w) for w in model.get_weights()])
     assert np.isfinite(model.fit(x, y, epochs=2, verbose=0).history["loss"]).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("optimizer", "rate"),
+    [("SGD", 1.5), ("SGD", 30.0), ("SGD", 1e8), ("RMSprop", 1e37), ("Adam", 1e37)],
+)
+def test_divergence_keeps_what_was_published_last(optimizer, rate, threads, rng):
+    """Weights, what the optimizer remembers and its counter are those of a shorter training."""
+    x, y = rng.normal(size=(40, 4)), rng.normal(size=(40, 2))
+    make = getattr(keras.optimizers, optimizer)
+    model, twin = [mlp(4, (5, None), (2, None), optimizer=make(rate), loss="mse") for _ in range(2)]
+    keras.set_num_threads(threads)
+    with pytest.raises(FloatingPointError) as caught:
+        model.fit(x, y, epochs=1000, batch_size=20, verbose=0)
+    said = re.search(
+        r"the loss became (inf|nan) in epoch (\d+)|no longer finite in epoch (\d+)", str(caught.value)
+    )
+    kept, rest = divmod(iterations(model), 2)
+    assert rest == 0
+    assert kept < int(said[2] or said[3])
+    if kept:
+        twin.fit(x, y, epochs=kept, batch_size=20, verbose=0)
+    assert state(model) == state(twin)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_weights_that_overflow_in_the_last_step_are_not_published(threads):
+    """The loss is that from before the step; only the weights tell."""
+    model = mlp(1, (1, None), optimizer=keras.optimizers.SGD(1e38), loss="mse")
+    before = state(model)
+    keras.set_num_threads(threads)
+    with pytest.raises(FloatingPointError, match=r"finite in epoch 1 \(the last epoch's loss was 1\d\d\d"):
+        model.fit([[1.0]], [[40.0]], epochs=1, verbose=0)
+    assert state(model) == before
 
 
 def test_a_model_too_large_for_memory_is_an_error():

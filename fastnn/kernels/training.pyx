@@ -456,9 +456,10 @@ cdef class Training:
             self.close()
             raise_calls(self.layout.space.calls)
             self.look_for_bad_data()
+            before = f" (the last epoch's loss was {self.log_array[run.epoch - 1, 0]})" if run.epoch > 0 else ""
             raise FloatingPointError(
-                f"a weight is no longer finite in epoch {run.first_epoch + run.epoch + 1}; the model keeps its last finite weights. "
-                "Try a smaller learning rate, scaled inputs, or gradient clipping")
+                f"a weight is no longer finite in epoch {run.first_epoch + run.epoch + run.begun}{before}; the model keeps its last "
+                "finite weights. Try a smaller learning rate, scaled inputs, or gradient clipping")
         self.state.iterations = run.iterations
         self.state.epochs = run.lifetime
         if self.finished:

@@ -2,6 +2,7 @@
    computes on the same pseudo-random data. The lines of one type must agree, on one machine and between machines. */
 #include "bf16.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,16 @@
 enum { SIZE = 40000 };
 
 static uint64_t hash;
+static int failed;
+
+/* Two ways to one result that do not agree. */
+static void differ(const char *isa)
+{
+    if (!failed)
+        fprintf(stderr, "%s: two kernels for one thing differ\n", isa);
+    failed = 1;
+}
+
 static void add(const void *p, size_t bytes)
 {
     const unsigned char *c = p;
@@ -92,7 +103,7 @@ static void one_row(const fnn_kernels *k, const char *a, const char *b)
                 memcpy(first, c, UNITS * s);
                 add(c, UNITS * s);
             } else if (memcmp(first, c, UNITS * s)) {
-                add("other", 5);
+                differ(k->isa);
             }
         }
     free(first);
@@ -129,7 +140,7 @@ static void words(const fnn_kernels *k, const float *a, const float *b)
                 if (!known)
                     memcpy(first + row * UNITS, c + row * ROOM, UNITS * sizeof *c);
                 else if (memcmp(first + row * UNITS, c + row * ROOM, UNITS * sizeof *c))
-                    add("other", 5);
+                    differ(k->isa);
             }
             known = 1;
         }
@@ -175,6 +186,197 @@ static void between(const fnn_kernels *k, const char *a, const char *b, char *c)
     add_columns(k, c, ROWS, COLUMNS, 53);
 }
 
+/* A tiny network of one hidden layer: TINY_MODELS of them take three steps one by one, then as many together as a vector has lanes, which
+   must give the same bits. A model's numbers: (TINY_INPUTS + 1, units) first, the bias last, then (TINY_OUTPUTS, units + 1). */
+enum {
+    TINY_MODELS = 16,
+    TINY_INPUTS = 7,
+    TINY_OUTPUTS = 2,
+    TINY_ROWS = 37,
+    TINY_LD = 48,
+    TINY_STRIDE = 16,
+    TINY_SLOTS = 3
+};
+static const struct {
+    int activation, last, loss;
+} tiny_cases[] = {
+    {FNN_ACTIVATION_relu, FNN_ACTIVATION_linear, FNN_LOSS_binary_crossentropy_sigmoid},
+    {FNN_ACTIVATION_tanh, FNN_ACTIVATION_tanh, FNN_LOSS_mean_squared_error},
+    {FNN_ACTIVATION_gelu, FNN_ACTIVATION_linear, FNN_LOSS_mean_absolute_error},
+};
+static const double parameters[FNN_PARAMETERS_MAX] = {0.25, 0.5, 2, 0.75};
+static const double tiny_hyper[FNN_HYPER_MAX] = {0.01, 0.1, 0.05, 1e-7, 0, 0, 0.02, 0.1};
+
+/* Where number i of a model lies among the parameters of the fused step. */
+static size_t tiny_place(const fnn_tiny *t, size_t width, size_t i)
+{
+    const size_t first = (TINY_INPUTS + 1) * t->units;
+    if (i < first)
+        return i / t->units * width + i % t->units;
+    i -= first;
+    return t->last + i / (t->units + 1) * t->stride + i % (t->units + 1);
+}
+
+/* Of a fused loss, those of the one that it replaces. */
+static const double *loss_defaults(int loss)
+{
+    int from = fnn_loss_table[loss].fused_from;
+    return fnn_loss_table[from < 0 ? loss : from].defaults;
+}
+
+/* x: (TINY_ROWS, TINY_INPUTS); y in [0, 1]: (TINY_ROWS, TINY_OUTPUTS); weight: (TINY_ROWS,), all row-major */
+static void tiny(const fnn_kernels *k, size_t units, const char *x, const char *y, const char *weight,
+                 char *random)
+{
+    const size_t s = k->itemsize, vectors = (units + k->lanes) / k->lanes, width = vectors * k->lanes;
+    const size_t count = (TINY_INPUTS + 1) * units + TINY_OUTPUTS * (units + 1), block = 4 * count;
+    const size_t room = (TINY_ROWS + 8) * (width + TINY_STRIDE), ld = TINY_MODELS * (TINY_ROWS + 1);
+    const size_t places = (TINY_INPUTS + 1) * TINY_ROWS * FNN_LANES_MAX + units * TINY_ROWS * FNN_LANES_MAX;
+    char *memory[10], *alone = calloc(TINY_MODELS * block, s), *w, *lanes;
+    int64_t index[TINY_MODELS][TINY_ROWS];
+    double sums[TINY_MODELS][16], together[TINY_MODELS][16], penalties[FNN_LANES_MAX][16];
+    for (int i = 0; i < 10; i++)
+        memory[i] = calloc(room + places + 4 * ld, s);
+    for (size_t i = 0; i < sizeof tiny_cases / sizeof *tiny_cases; i++) {
+        const int activation = tiny_cases[i].activation, last = tiny_cases[i].last;
+        const int plain = activation == FNN_ACTIVATION_relu, linear = last == FNN_ACTIVATION_linear;
+        fnn_tiny t = {.inputs = TINY_INPUTS,
+                      .units = units,
+                      .vectors = vectors,
+                      .lda = width + TINY_STRIDE,
+                      .ldd = width,
+                      .relu = plain,
+                      .first_bias = 1,
+                      .forward = plain ? NULL : k->activation_forward[activation],
+                      .backward = plain ? NULL : k->activation_backward[activation],
+                      .a = memory[0],
+                      .d = memory[1],
+                      .kept = fnn_activation_table[activation].property == FNN_READS_INPUT ? memory[2] : NULL,
+                      .gradients = memory[3],
+                      .outputs = TINY_OUTPUTS,
+                      .targets = TINY_OUTPUTS,
+                      .last = (TINY_INPUTS + 1) * width,
+                      .stride = TINY_STRIDE,
+                      .parameters = (TINY_INPUTS + 1) * width + TINY_OUTPUTS * TINY_STRIDE,
+                      .ld = TINY_LD,
+                      .last_bias = 1,
+                      .last_forward = linear ? NULL : k->activation_forward[last],
+                      .last_backward = linear ? NULL : k->activation_backward[last],
+                      .loss = k->loss[tiny_cases[i].loss],
+                      .loss_p = loss_defaults(tiny_cases[i].loss),
+                      .p = parameters,
+                      .last_p = parameters,
+                      .clip_and_decay = k->clip_and_decay,
+                      .optimizer = k->optimizer[FNN_OPTIMIZER_adam],
+                      .z = memory[4],
+                      .y = memory[5],
+                      .weight = memory[6],
+                      .delta = memory[7],
+                      .values = memory[8]};
+        fill(k, random, TINY_MODELS * count);
+        memset(sums, 0, sizeof sums);
+        for (size_t m = 0; m < TINY_MODELS; m++) {
+            k->permutation(7, m, TINY_ROWS, index[m]);
+            w = memory[9];
+            memset(w, 0, 4 * t.parameters * s);
+            for (size_t j = 0; j < count; j++)
+                copy(k, w, tiny_place(&t, width, j), random, m * count + j);
+            for (size_t step = 0; step < 3; step++)
+                k->tiny_step(&t, TINY_ROWS - step, index[m], x, y, step ? weight : NULL, w, 1.0 / TINY_ROWS,
+                             tiny_hyper, sums[m]);
+            for (size_t slot = 0; slot < TINY_SLOTS; slot++)
+                for (size_t j = 0; j < count; j++)
+                    copy(k, alone, m * block + slot * count + j, w,
+                         slot * t.parameters + tiny_place(&t, width, j));
+            add(alone + m * block * s, TINY_SLOTS * count * s);
+            add(sums[m], sizeof sums[m]);
+        }
+        /* the two halves of such a step that other networks use by themselves */
+        k->input_forward(&t, TINY_ROWS, NULL, x, memory[9]);
+        k->input_gradient(&t, TINY_ROWS, NULL, x);
+        for (size_t r = 0; r < TINY_ROWS; r++)
+            add((char *)t.a + r * t.lda * s, (units + 1) * s);
+        for (size_t j = 0; j <= TINY_INPUTS; j++)
+            add((char *)t.gradients + j * width * s, units * s);
+
+        memset(together, 0, sizeof together);
+        for (int penalised = 0; penalised < 2; penalised++) {
+            fnn_lanes g = {memory[0],
+                           memory[1],
+                           memory[2],
+                           memory[3],
+                           memory[4],
+                           memory[5],
+                           memory[6],
+                           memory[7],
+                           memory[8],
+                           memory[9],
+                           ld,
+                           penalised,
+                           {{0.01, 0.02}, {0, 0.03}},
+                           0.5,
+                           penalised ? 0.25 : 1};
+            for (size_t from = 0; from < TINY_MODELS; from += k->lanes) {
+                const int64_t *order[FNN_LANES_MAX];
+                const void *xs[FNN_LANES_MAX], *ys[FNN_LANES_MAX], *weights[FNN_LANES_MAX];
+                double *to[FNN_LANES_MAX];
+                lanes = calloc(4 * count * k->lanes, s);
+                for (size_t m = 0; m < k->lanes; m++) {
+                    order[m] = index[from + m], xs[m] = x, ys[m] = y, weights[m] = weight;
+                    to[m] = together[from + m];
+                    for (size_t j = 0; j < count; j++)
+                        copy(k, lanes, j * k->lanes + m, random, (from + m) * count + j);
+                }
+                for (size_t step = 0; step < 3; step++)
+                    k->lanes_step(&g, &t, TINY_ROWS - step, order, xs, ys, step ? weights : NULL, lanes,
+                                  1.0 / TINY_ROWS, tiny_hyper, to, penalties);
+                for (size_t m = 0; m < k->lanes; m++) {
+                    const char *model = alone + (from + m) * block * s;
+                    for (size_t j = 0; j < TINY_SLOTS * count; j++) {
+                        if (penalised)
+                            add(lanes + (j * k->lanes + m) * s, s);
+                        else if (memcmp(lanes + (j * k->lanes + m) * s, model + j * s, s))
+                            differ(k->isa);
+                    }
+                    if (penalised)
+                        add(penalties[m], sizeof penalties[m]);
+                }
+                free(lanes);
+            }
+            if (penalised)
+                add(together, sizeof together);
+            else if (memcmp(together, sums, sizeof sums))
+                differ(k->isa);
+        }
+    }
+    for (int i = 0; i < 10; i++)
+        free(memory[i]);
+    free(alone);
+}
+
+/* Random words, and whether numbers are finite. */
+static void words_and_flags(const fnn_kernels *k, const char *a, char *c)
+{
+    enum { COUNT = 71 };
+    const uint32_t stream[3] = {3, 4, 5};
+    const double strange[3] = {INFINITY, -INFINITY, NAN};
+    uint32_t random[4 * COUNT];
+    k->philox(7, 0xfffffff0u, stream, COUNT, random);
+    add(random, sizeof random);
+    for (size_t at = 0; at <= COUNT; at++)
+        for (int i = 0; i < 3; i++) {
+            memcpy(c, a, (COUNT + 1) * k->itemsize);
+            if (k->itemsize == 4)
+                ((float *)c)[at] = (float)strange[i];
+            else
+                ((double *)c)[at] = strange[i];
+            int finite = k->all_finite(COUNT, c);
+            add(&finite, sizeof finite);
+            if (!finite != (at < COUNT))
+                differ(k->isa);
+        }
+}
+
 static void all(const fnn_kernels *k)
 {
     const size_t s = k->itemsize;
@@ -194,7 +396,7 @@ static void all(const fnn_kernels *k)
     one_row(k, a, b);
     if (s == 4)
         words(k, (const float *)a, (const float *)b);
-    const double p[FNN_PARAMETERS_MAX] = {0.25, 0.5, 2, 0.75};
+    const double *p = parameters;
     for (int i = 0; i < FNN_ACTIVATIONS; i++) {
         k->activation_forward[i](13, 37, a, 48, c, 53, p);
         add_columns(k, c, 13, 37, 53);
@@ -212,9 +414,8 @@ static void all(const fnn_kernels *k)
                     ((float *)d)[r] = (float)(r % 5);
                 else
                     ((double *)d)[r] = (double)(r % 5);
-            k->loss[i](
-                37, 5, c, 48, d, 48, weighted ? a + 1000 * s : NULL, 1.0 / 37, c + 1000 * s, 48, c + 2000 * s,
-                fnn_loss_table[fnn_loss_table[i].fused_from < 0 ? i : fnn_loss_table[i].fused_from].defaults);
+            k->loss[i](37, 5, c, 48, d, 48, weighted ? a + 1000 * s : NULL, 1.0 / 37, c + 1000 * s, 48,
+                       c + 2000 * s, loss_defaults(i));
             add_columns(k, c, 5, 37, 48);
             add_columns(k, c + 1000 * s, 5, 37, 48);
             add(c + 2000 * s, 37 * s);
@@ -273,7 +474,7 @@ static void all(const fnn_kernels *k)
             k->permutation(7, 0xfffffff8u + epoch, n, order);
             add(order, (size_t)n * sizeof *order);
             if (memcmp(order, orders + (int64_t)epoch * n, (size_t)n * sizeof *order))
-                add(k->isa, strlen(k->isa));
+                differ(k->isa);
         }
     }
     between(k, a, b, c);
@@ -288,7 +489,15 @@ static void all(const fnn_kernels *k)
     add(c, 96 * s);
     k->sum_lanes(37, a, lanes16);
     add(lanes16, sizeof lanes16);
+    words_and_flags(k, a, c);
+    k->activation_forward[FNN_ACTIVATION_sigmoid](1, 1000, b, 1000, d, 1000, p);
+    tiny(k, 3, a, d, d + 500 * s, c);
     printf("%s %s %016llx\n", s == 4 ? "float32" : "float64", k->isa, (unsigned long long)hash);
+    if (2 * k->lanes >= 8) { /* two vectors in some, one in others, and in float64 of NEON there is no room */
+        hash = 14695981039346656037u;
+        tiny(k, 7, a, d, d + 500 * s, c);
+        printf("%s-wider %s %016llx\n", s == 4 ? "float32" : "float64", k->isa, (unsigned long long)hash);
+    }
     free(a);
     free(b);
     free(c);
@@ -346,5 +555,5 @@ int main(void)
             bf16(fnn_kernels_for(*isa, FNN_F32), list[i]);
     }
     fnn_float_restore(state);
-    return 0;
+    return failed;
 }
