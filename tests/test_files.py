@@ -417,10 +417,14 @@ FILES = Path(__file__).parent / "files"
 
 @pytest.mark.parametrize("path", sorted(FILES.glob("*.safetensors")), ids=lambda path: path.stem)
 def test_files_of_released_versions_load(path):
-    """Each has its predictions for two rows as metadata; see `write_released` for how one is made."""
+    """Each has its predictions for two rows as metadata; see `write_released` for how one is made.
+
+    Between versions a function may have become more accurate: the last places are not promised.
+    """
     model = load_model(path)
     rows = np.asarray(model.metadata["rows"], model.dtype)
-    np.testing.assert_array_equal(model.predict(rows), np.asarray(model.metadata["outputs"], model.dtype))
+    written = np.asarray(model.metadata["outputs"], model.dtype)
+    np.testing.assert_allclose(model.predict(rows), written, rtol=16 * np.finfo(model.dtype).eps)
     iterations = int(model.optimizer.iterations)
     assert iterations == model.metadata["iterations"]
     targets = np.zeros((len(rows), model.output_shape[-1]))

@@ -129,6 +129,19 @@ def test_other_safetensors_files(refused, tmp_path):
 # ---- files with the right digest -----------------------------------------------------------------
 
 HEADERS = {
+    "a gap": lambda h: h["weights/last/bias"].update(
+        data_offsets=[n + 4 for n in h["weights/last/bias"]["data_offsets"]]
+    ),
+    "shape of fractions": lambda h: h["weights/last/bias"].update(shape=[2.0]),
+    "shape of truth": lambda h: h["weights/last/bias"].update(shape=[2, True]),
+    "shape that is none": lambda h: h["weights/last/bias"].update(shape=None),
+    "many dimensions": lambda h: h["weights/last/bias"].update(shape=[2] + [1] * 100),
+    "nothing times much": lambda h: h["weights/last/bias"].update(
+        shape=[0, 2**62, 2**62], data_offsets=[0, 0]
+    ),
+    "more than three words": lambda h: h["weights/last/bias"].update(more=1),
+    "offsets of one": lambda h: h["weights/last/bias"].update(data_offsets=[0]),
+    "a list for a tensor": lambda h: h.update({"weights/last/bias": [1, 2]}),
     "a tensor missing": lambda h: h.pop("weights/dense/bias"),
     "another name": lambda h: h.update({"weights/dense/offset": h.pop("weights/dense/bias")}),
     "overlapping": lambda h: h["weights/last/bias"].update(
@@ -228,6 +241,73 @@ def test_texts(name, saved, refused):
     finally:
         tracemalloc.stop()
     assert peak < 16e6
+
+
+# Small files that would become much: what is said of each, and the words of the refusal.
+MUCH = {
+    "values": (lambda c: c.update(metadata=[{} for _ in range(100_000)]), "header takes"),
+    "words": (lambda c: c.update(column_names=["ab"] * 200_000), "header takes"),
+    "one long word": (lambda c: c.update(metadata="a" * 3_000_000), "header has"),
+    "layers": (
+        lambda c: [stack(c).insert(1, layer_of("Dropout", rate=0.1, name=f"d{i}")) for i in range(5000)],
+        "settings take",
+    ),
+    "metrics by name": (lambda c: c["model"]["compile_config"].update(metrics=["mae"] * 20_000), "settings"),
+    "classes": (
+        lambda c: c["model"]["compile_config"].update(
+            metrics=[{"class_name": "MeanIoU", "config": {"num_classes": 3000}}]
+        ),
+        "settings take",
+    ),
+    "thresholds": (
+        lambda c: c["model"]["compile_config"].update(
+            weighted_metrics=[{"class_name": "AUC", "config": {"num_thresholds": 10**9}}]
+        ),
+        "settings take",
+    ),
+    "thresholds of labels": (
+        lambda c: c["model"]["compile_config"].update(
+            metrics=[{"class_name": "AUC", "config": {"num_labels": 10**6, "multi_label": True}}]
+        ),
+        "settings take",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MUCH)
+def test_small_files_that_would_become_much(name, saved, refused):
+    told, match = MUCH[name]
+    data = changed(saved, None, told)
+    tracemalloc.start()
+    try:
+        refused(data, match)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < len(data) + 16e6
+
+
+def test_what_could_not_be_read_is_not_written(tmp_path):
+    model = fastnn.Sequential([layers.Input((4,)), layers.Dense(2)])
+    model.metadata = [{} for _ in range(100_000)]
+    with pytest.raises(ValueError, match="cannot be written"):
+        model.save(tmp_path / "m")
+    model.metadata = None
+    model.compile("sgd", "mse", metrics=[fastnn.metrics.MeanIoU(3000)])
+    with pytest.raises(ValueError, match="cannot be written"):
+        model.save(tmp_path / "m")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_large_models_are_within_the_limits(tmp_path):
+    """Some hundred layers, a thousand metrics, fifty thousand names of columns."""
+    stack = [fastnn.layers.Dense(4, "relu", kernel_regularizer="l2") for _ in range(400)]
+    model = fastnn.Sequential([fastnn.Input((50_000,)), *stack])
+    metrics = [fastnn.metrics.AUC(num_thresholds=500, name=f"auc{i}") for i in range(50)]
+    model.compile("adam", "mse", metrics=[*metrics, fastnn.metrics.MeanIoU(200)])
+    model.column_names = [f"column {i}" for i in range(50_000)]
+    model.save(tmp_path / "m")
+    assert len(load_model(tmp_path / "m").layers) == 400
 
 
 def test_a_key_twice(saved, refused):

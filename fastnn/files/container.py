@@ -17,6 +17,7 @@ import numpy as np
 from fastnn import atomic
 from fastnn._version import __version__
 from fastnn.errors import FormatError
+from fastnn.files import limits
 
 # Raised when what is written could be misread by an older fastnn.
 FORMAT = 1
@@ -53,6 +54,9 @@ def write(path: Any, tensors: Mapping[str, np.ndarray], content: Mapping[str, An
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"The model's settings cannot be written as JSON: {error}.") from None
     data = bytearray(save({name: np.ascontiguousarray(a) for name, a in tensors.items()}, {KEY: text}))
+    too_much = limits.of_header(_header(bytes(data))) or limits.of_content(json.loads(text))
+    if too_much:
+        raise ValueError(f"The model cannot be written, since nobody could read it: {too_much}.")
     (start, end) = _digits(bytes(data)) or (0, 0)
     if data[start:end] != _ZEROS:
         raise ValueError("A name in the model contains the mark that is kept for the file's digest.")
@@ -95,8 +99,8 @@ def _read(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     hashed.update(memoryview(data)[end:])
     if hashed.hexdigest().encode() != data[start:end]:
         raise FormatError("the file is damaged: its SHA-256 is not the one that it was written with.")
-    content = _content(data)
-    return _tensors(data), content
+    header, content = _content(_header(data))
+    return _tensors(header, data), content
 
 
 def _header(data: bytes) -> bytes:
@@ -111,10 +115,13 @@ def _digits(data: bytes) -> tuple[int, int] | None:
     return None if len(found) != 1 else (found[0].start(1) + _HEADER, found[0].end(1) + _HEADER)
 
 
-def _content(data: bytes) -> dict[str, Any]:
+def _content(text: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a header says of tensors, and the text in it."""
+    if too_much := limits.of_header(text):
+        raise FormatError(f"{too_much}.")
     try:
-        header = json.loads(_header(data), object_pairs_hook=_unique)
-        metadata = header["__metadata__"]
+        header = json.loads(text, object_pairs_hook=_unique)
+        metadata = header.pop("__metadata__")
         if set(metadata) != {KEY}:
             raise FormatError(f"its metadata must be {KEY!r} alone, but it has {sorted(metadata)}.")
         content = json.loads(metadata[KEY], object_pairs_hook=_unique)
@@ -132,24 +139,37 @@ def _content(data: bytes) -> dict[str, Any]:
             f"it has format {version}, written by fastnn {content.get('fastnn')}; this is {__version__}, "
             f"which reads formats up to {FORMAT}. Install a newer fastnn."
         )
-    return content
+    if too_much := limits.of_content(content):
+        raise FormatError(f"{too_much}.")
+    return header, content
 
 
-def _tensors(data: bytes) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError, deserialize
-
-    try:
-        # refuses overlaps, gaps, sizes that do not fit: see the library
-        found = deserialize(data)
-    except SafetensorError as error:
-        raise FormatError(f"it is not a valid safetensors file: {error}.") from error
-    tensors = {}
-    for name, tensor in found:
-        if tensor["dtype"] not in DTYPES:
-            raise FormatError(f"tensor {name!r} has dtype {tensor['dtype']}, not one of {', '.join(DTYPES)}.")
-        array = np.frombuffer(tensor["data"], DTYPES[tensor["dtype"]])
-        tensors[name] = array.reshape(tensor["shape"])
-    return tensors
+def _tensors(header: dict[str, Any], data: bytes) -> dict[str, np.ndarray]:
+    """Return views of a file's numbers, which follow one another without gaps from the header to the end."""
+    found, places = {}, []
+    at = _HEADER + int.from_bytes(data[:_HEADER], "little")
+    for name, entry in header.items():
+        try:
+            dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+            if dtype not in DTYPES:
+                raise FormatError(f"tensor {name!r} has dtype {dtype}, not one of {', '.join(DTYPES)}.")
+            if len(entry) != 3 or not all(type(n) is int and n >= 0 for n in (*shape, begin, end)):
+                raise FormatError(f"tensor {name!r} is not described as safetensors does it.")
+            array = np.ndarray(shape, DTYPES[dtype], data, at + begin)
+        except (TypeError, ValueError, KeyError, OverflowError) as error:
+            raise FormatError(f"tensor {name!r} does not fit into the file ({error}).") from error
+        if array.nbytes != end - begin:
+            raise FormatError(f"tensor {name!r} has {end - begin} bytes, which are not shape {array.shape}.")
+        found[name] = array
+        places.append((begin, end))
+    last = 0
+    for begin, end in sorted(places):
+        if begin != last:
+            raise FormatError(f"its tensors overlap, or leave a gap, at byte {min(begin, last)}.")
+        last = end
+    if at + last != len(data):
+        raise FormatError(f"its tensors end at byte {at + last}, the file at {len(data)}.")
+    return found
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
