@@ -5,7 +5,6 @@ import pickle
 import sys
 import threading
 
-import numpy as np
 import pytest
 from support import digest, iterations, mlp, state
 
@@ -52,7 +51,7 @@ def run_together(works):
 
 
 class Published:
-    """Every state that a fit of one step an epoch can publish: what it predicts, its loss, all that is remembered."""
+    """Every state that a fit of one step an epoch can publish."""
 
     def __init__(self, x, y):
         self.x, self.y = x, y
