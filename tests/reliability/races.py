@@ -5,7 +5,7 @@
 
 builds a copy of the tree with clang, and a program that is Python and ThreadSanitizer at once. clang's OpenMP
 runtime tells the sanitizer through archer what its barriers order; gcc's does not, and would look like a race
-at every one. Only calls that this runtime itself makes into the C library are left out. Before anything else, a
+at every one. Only calls that this runtime itself makes into the C library are left out. First of all, a
 race that is meant must be reported. Needs Debian's clang and libomp-dev (or the like), and what
 `pip install -e '.[dev]'` installs.
 """
