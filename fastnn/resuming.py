@@ -56,7 +56,7 @@ def state(model: Any) -> tuple[list[np.ndarray], Progress]:
 
 
 def kept(model: Any) -> tuple[list[np.ndarray], Progress | None]:
-    """Return what a pickle of the model holds of `state`: None for the progress where there is no network yet.
+    """Return what a pickle holds of `state`; the progress is None where there is no network yet.
 
     Where nothing is trained meanwhile, the weights are the very arrays that the variables have, which a
     pickle writes once. Else those, written later, may be newer than what the optimizer remembers.

@@ -1,13 +1,18 @@
 """Ctrl-C: a long fit, and one long step, stop soon and leave a model that is in a published state."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
 import threading
 import time
 
+import numpy as np
 import pytest
+from support import ctrl_c_after, iterations, state
+
+import fastnn as keras
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
 
@@ -186,3 +191,60 @@ print("done", flush=True)
 """
     )
     assert interrupt(code, 0.3)[0] < 5
+
+
+class StopAt(keras.callbacks.Callback):
+    """Stops a fit behind the step that makes the optimizer's counter so large."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.step = step
+
+    def on_train_batch_end(self, batch, logs=None):
+        if iterations(self.model) == self.step:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "moments", [6, pytest.param(500, marks=pytest.mark.slow)], ids=["few moments", "many moments"]
+)
+@pytest.mark.parametrize("threads", [1, 2, None])
+@pytest.mark.parametrize("batch", [200, 64], ids=["one step an epoch", "steps"])
+def test_the_state_left_at_random_moments_is_that_of_one_step(moments, threads, batch, rng):
+    """Weights, what the optimizer remembers, and all counters: as if the fit had been ended right there.
+
+    Shuffling and dropout follow the counters, so training goes on alike only where these are right too.
+    """
+    x, y = rng.normal(size=(200, 16)).astype("f4"), rng.normal(size=(200, 1)).astype("f4")
+    keras.set_num_threads(threads)
+    draw = random.Random(batch)
+
+    def made():
+        keras.utils.set_random_seed(1)
+        dense = [
+            keras.layers.Dense(100, "tanh"),
+            keras.layers.Dropout(0.1),
+            keras.layers.BatchNormalization(),
+        ]
+        model = keras.Sequential([keras.Input((16,)), *dense, keras.layers.Dense(1)])
+        model.compile(keras.optimizers.Adam(1e-4), "mse")
+        return model
+
+    def whole(model):
+        return state(model), model._engine.net.lifetime_epochs, np.isfinite(model.predict(x)).all()
+
+    for _ in range(moments):
+        model, twin = made(), made()
+        with pytest.raises(KeyboardInterrupt), ctrl_c_after(draw.uniform(0.002, 0.1)):
+            model.fit(x, y, batch_size=batch, epochs=10**9, verbose=0)
+        step = iterations(model)
+        if step:
+            with pytest.raises(KeyboardInterrupt):
+                twin.fit(x, y, batch_size=batch, epochs=10**9, verbose=0, callbacks=[StopAt(step)])
+        else:
+            twin.predict(x)
+            model.predict(x)
+        assert whole(model) == whole(twin)
+        for one in (model, twin):
+            one.fit(x, y, batch_size=batch, epochs=2, verbose=0)
+        assert whole(model) == whole(twin)
