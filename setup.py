@@ -86,6 +86,13 @@ CYTHON_DIRECTIVES = {
     "freethreading_compatible": True,
 }
 
+# Builds that are not for use, for tests/reliability/ (see docs/building.md); their flags stand behind all others.
+# Signed overflow must not wrap there, nor assertions be gone, or neither is reported. -g1 is enough for lines; with more,
+# the portable kernels take gcc five minutes.
+CHECKING_FLAGS = ["-O1", "-g1", "-fno-omit-frame-pointer", "-fno-wrapv", "-UNDEBUG"]
+SANITIZERS = os.environ.get("FASTNN_SANITIZE", "")
+COVERAGE = os.environ.get("FASTNN_COVERAGE", "0") not in ("", "0")
+
 OPENMP_PROBE = """
 #include <omp.h>
 int main(void) {
@@ -98,6 +105,16 @@ int main(void) {
     return n == 0;
 }
 """
+
+
+def special_flags():
+    """What a build with sanitizers or for coverage adds to all flags, the linker's too."""
+    flags = []
+    if SANITIZERS:
+        flags += [*CHECKING_FLAGS, f"-fsanitize={SANITIZERS}"]
+    if COVERAGE:
+        flags += ["-O0", "-g", "--coverage", "-fprofile-update=atomic"]
+    return flags
 
 
 def posix_glob(pattern):
@@ -155,8 +172,11 @@ class BuildExt(build_ext):
             ext.define_macros = (
                 [*self.macros, *self.describing_macros()] if ext.name == RUNTIME else self.macros
             )
-            ext.extra_compile_args = [*COMMON_FLAGS, *CYTHON_FLAGS, *self.baseline, *self.openmp_flags]
-            ext.extra_link_args = [*LINK_FLAGS, *self.openmp_flags]
+            ext.extra_compile_args = [
+                *[*COMMON_FLAGS, *CYTHON_FLAGS, *self.baseline, *self.openmp_flags],
+                *special_flags(),
+            ]
+            ext.extra_link_args = [*LINK_FLAGS, *self.openmp_flags, *special_flags()]
         super().build_extensions()
 
     def build_extension(self, ext):
@@ -202,7 +222,7 @@ class BuildExt(build_ext):
 
     def described_flags(self):
         """The flags that decide the numbers, as ``fastnn info`` prints them."""
-        return " ".join([*COMMON_FLAGS, *self.baseline, *self.openmp_flags])
+        return " ".join([*COMMON_FLAGS, *self.baseline, *self.openmp_flags, *special_flags()])
 
     def describing_macros(self):
         return [
@@ -257,7 +277,7 @@ class BuildExt(build_ext):
                     output_dir=self.build_temp,
                     macros=self.macros,
                     include_dirs=["csrc"],
-                    extra_postargs=[*COMMON_FLAGS, *C_FLAGS, *self.baseline, *flags],
+                    extra_postargs=[*COMMON_FLAGS, *C_FLAGS, *self.baseline, *flags, *special_flags()],
                 )
             return target
 

@@ -26,6 +26,7 @@ cdef class Pass:
     cdef int make_room(self, Network network, Py_ssize_t rows, int num_threads) except -1
     cdef int go(self, Network network, State state, bint back) except -1
     cdef int go_in_training(self, Network network, bint back) except -1
+    cdef int go_and_move(self, Network network, bint back) except -1
     cdef int begin(self, Network network, x, y, weight, bint training, seed, int num_threads) except -1
     cdef tuple back(self, Network network, Ending ending, bint forward, bint weights, bint slopes)
     cdef list idle(self)

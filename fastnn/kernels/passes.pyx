@@ -90,13 +90,13 @@ cdef class Pass:
             rows = max(rows, capacity if rows <= capacity else capacity + capacity // 2)
         if not self.reduced:
             plan.bf16 = NULL
+        self.cuts = -1  # what an allocation below leaves unfinished is laid out anew
         memset(&run.optimizer, 0, sizeof(Optimizer))
         self.kept = False
         self.state = self.copied = self.entered = None
         self.bad = np.zeros(self.threads, np.intc)
         self.space = Workspace(network.tables, self.threads)
         self.space.lay_out(&plan, rows, rows, 1, targets, 1, &network.optimizer if self.own else &run.optimizer, not self.reduced)
-        self.cuts = network.cuts
         most = 4 * plan.ops + 10  # phases of rows, and those before what is shared, at most
         self.shares = Arena(self.threads * most * sizeof(fnn_share) + (self.threads + 1) * sizeof(Py_ssize_t))
         run.threads = self.threads
@@ -108,6 +108,7 @@ cdef class Pass:
         run.bad = &self.bad[0]
         run.own_loss = run.own_penalties = run.own_constraints = NULL
         self.calls = own_calls(network, run)
+        self.cuts = network.cuts
         return 0
 
     cdef int go(self, Network network, State state, bint back) except -1:
@@ -133,13 +134,24 @@ cdef class Pass:
         return 0
 
     cdef int go_in_training(self, Network network, bint back) except -1:
-        # the same at the weights published last; moving moments of batches move, and are published
+        # the same at the weights published last; of what training changes, nothing does where the pass fails
         cdef Run *run = &self.run_state
-        cdef State state
+        cdef Py_ssize_t drawn = run.train.rows if not run.train.still and not self.quiet and draws(&network.plan) else 0
         run.train.epoch = network.published().epochs
         run.train.shift = network.rows_drawn
-        if not run.train.still and not self.quiet and draws(&network.plan):
-            network.rows_drawn += run.train.rows
+        network.rows_drawn += drawn
+        try:
+            self.go_and_move(network, back)
+        except BaseException:
+            if network.rows_drawn == run.train.shift + drawn:  # no other thread has drawn since
+                network.rows_drawn = run.train.shift
+            raise
+        return 0
+
+    cdef int go_and_move(self, Network network, bint back) except -1:
+        # moving moments of batches move, and are published
+        cdef Run *run = &self.run_state
+        cdef State state
         if run.train.still or network.plan.coupled == 0:
             self.state = network.published()
             return self.go(network, self.state, back)

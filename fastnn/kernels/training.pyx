@@ -130,7 +130,6 @@ cdef class Training:
         self.layout = lay_out(run, network, threads)
         self.state = network.copy_state(network.published())
         self.state.epochs += network.rows_drawn > 0  # a loop of Python's own took random numbers of this epoch
-        network.rows_drawn = 0
         self.version = network.version
         columns = network.objective.results * (2 if validation is not None else 1)
         self.state_array = np.zeros(network.objective.state + network.objective.results)
@@ -168,6 +167,7 @@ cdef class Training:
             set_reaching(run, reaching)
         with network.changing:
             network.begin_training(weakref.ref(self))
+        network.rows_drawn = 0
         self.refresh()
 
     cdef int refresh(self) except -1:
@@ -205,7 +205,11 @@ cdef class Training:
         self.looked = False
         if run.train.rows > run.batch:
             run.batch = run.train.rows
-            self.layout = lay_out(run, self.network, run.threads)
+            try:
+                self.layout = lay_out(run, self.network, run.threads)
+            except BaseException:
+                self.close()
+                raise
             self.refresh()
 
     def end_epoch(self):
