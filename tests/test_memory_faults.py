@@ -19,6 +19,15 @@ X, Y = RNG.normal(size=(60, 5)).astype("f4"), RNG.normal(size=(60, 2)).astype("f
 CLASSES = RNG.integers(0, 3, size=60)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def what_other_tests_left_behind():
+    """Is not looked at by each collection: there are thousands."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @contextlib.contextmanager
 def refused(first, count):
     """Within, allocations fail from the `first` on."""
