@@ -45,13 +45,15 @@ class Kernels:
     ----------
     machine : Machine
     folder : Path
+    flags : list of str, optional
+        Instead of `FLAGS`.
     """
 
-    def __init__(self, machine: Machine, folder: Path):
+    def __init__(self, machine: Machine, folder: Path, flags: Sequence[str] = FLAGS):
         for program in (machine.compiler, *machine.run):
             if not shutil.which(program):
                 pytest.skip(f"needs {program} (Debian: gcc, gcc-aarch64-linux-gnu, qemu-user)")
-        self.machine, self.folder = machine, folder
+        self.machine, self.folder, self.flags = machine, folder, flags
         units = [*(f"isa_{name}" for name in machine.sets), *machine.more]
         self.have = [
             f"-DFASTNN_HAVE_{unit.removeprefix('isa_').upper()}" for unit in units if "generic" not in unit
@@ -90,6 +92,6 @@ class Kernels:
 
     def _call(self, *arguments: str | Path) -> None:
         folders = [f"-I{ROOT / 'csrc'}", f"-I{ROOT / 'tests' / 'csrc'}"]
-        command = [self.machine.compiler, *FLAGS, *folders, *arguments]
+        command = [self.machine.compiler, *self.flags, *folders, *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

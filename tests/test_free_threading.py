@@ -41,13 +41,12 @@ m.compile("adam", "mse")
 x = np.ones((20, 3), "f4")
 m.fit(x, x[:, :1], epochs=2, verbose=0)
 assert (pickle.loads(pickle.dumps(m)).predict(x) == m.predict(x)).all()
-for call in (lambda: m.save("no.safetensors"), lambda: fastnn.models.load_model(__import__("os").devnull)):
-    try:
-        call()
-    except ImportError as error:
-        print(error)
+try:
+    m.save("no.safetensors")
+except ImportError as error:
+    print(error)
 """
-    assert run_python(code).count("safetensors") >= 1
+    assert "safetensors" in run_python(code)
 
 
 def test_calls_are_counted_whoever_makes_them(rng):

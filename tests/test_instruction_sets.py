@@ -39,7 +39,7 @@ def members(header, struct):
     body = re.search(rf"typedef struct {struct} {{(.*?)}} {struct};", header, re.DOTALL)[1]
     body = re.sub(r"/\*.*?\*/", "", body, flags=re.DOTALL)
     functions = re.findall(r"\(\*(\w+)\)", body)
-    others = re.sub(r"\([^()]*\)", "", re.sub(r"\(\*\w+\)\([^()]*\)", "", body))
+    others = re.sub(r"\([^()]*\)", "", re.sub(r"\w+ \**\(\*\w+\)\([^()]*\)", "", body))
     return {*functions, *re.findall(r"[\s*](\w+)(?:\[[^;]*\])?\s*[;,]", others)}
 
 

@@ -407,12 +407,10 @@ cdef class Training:
         # one native call; where the number of threads is ours to choose, also one measurement
         cdef Run *run = &self.run_state
         self.begin_slice()
-        cdef double begun = clock(), work = run.work_done
+        cdef double begun = clock(), work = run.work_done, now
         cdef int threads = choose(&self.pace, begun), thread, fair = fair_share()
         cdef bint squeezed = False, shares = threads > fair and not self.pace.fixed
-        cdef double now
-        if shares:  # other calls are under way
-            threads = fair
+        threads = fair if shares else threads  # other calls are under way
         run.deadline = min(deadline, begun + slice_seconds(&self.pace, threads))
         if self.network.dtype == "float32":
             run_team[float](run, <float *>run.parameters, threads)

@@ -58,5 +58,5 @@ def library(name, compiler=None):
     command = [*compiler.split(), f"-print-file-name={name}"]
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     if not os.path.isabs(found):
-        sys.exit(f"{compiler} has no {name}: the sanitizers' libraries come with gcc (Debian: libgcc-12-dev and the like)")
+        sys.exit(f"{compiler} has no {name}: it comes with gcc (Debian: libgcc-12-dev and the like)")
     return os.path.realpath(found)
