@@ -137,7 +137,7 @@ def test_in_the_process_after_import():
     """No library of ours switches the process over when it is loaded (as -ffast-math does)."""
     code = """
 import ctypes, platform
-def control():  # of x86's 28 bytes of its older unit, the first word; where it last was, and with what, may change
+def control():  # of x86's older unit the first word: where it last was, and with what, may change
     word = (ctypes.c_uint32 * 64)()
     ctypes.CDLL(None).fegetenv(ctypes.byref(word))
     return [word[0] & 0xFFFF, word[7] & ~0x3F] if platform.machine() == "x86_64" else word[0]
