@@ -86,9 +86,9 @@ CYTHON_DIRECTIVES = {
     "freethreading_compatible": True,
 }
 
-# Builds that are not for use, for tests/reliability/ (see docs/building.md); their flags stand behind all others.
-# Signed overflow must not wrap there, nor assertions be gone, or neither is reported. -g1 is enough for lines; with more,
-# the portable kernels take gcc five minutes.
+# Builds that are not for use, for tests/reliability/; their flags stand behind all others. Signed overflow
+# must not wrap there, nor assertions be gone, or neither is reported. -g1 is enough for lines; with more, the
+# portable kernels take gcc five minutes.
 CHECKING_FLAGS = ["-O1", "-g1", "-fno-omit-frame-pointer", "-fno-wrapv", "-UNDEBUG"]
 SANITIZERS = os.environ.get("FASTNN_SANITIZE", "")
 COVERAGE = os.environ.get("FASTNN_COVERAGE", "0") not in ("", "0")
@@ -253,6 +253,7 @@ class BuildExt(build_ext):
             compiler_directives=CYTHON_DIRECTIVES,
             nthreads=min(self.parallel, len(PYX)) if self.parallel > 1 else 0,
             force=bool(self.force) or outdated,
+            emit_linenums=COVERAGE,  # gcov then counts lines of .pyx files
         )
         sources = {ext.name: ext.sources for ext in translated}
         for ext in self.extensions:

@@ -104,8 +104,8 @@ def test_arrays_of_more_than_two_to_the_31_elements(rows, columns, rng, one_thre
     if columns > 1:  # else as many outputs, and as many places in a random order: 26 GB
         outputs = model.predict(x, verbose=0)
         for i, first in enumerate(firsts):
-            part = slice(i * BATCH, (i + 1) * BATCH)
-            np.testing.assert_array_equal(outputs[first : first + BATCH], twin.predict(small[0][part], verbose=0))
+            expected_outputs = twin.predict(small[0][i * BATCH : (i + 1) * BATCH], verbose=0)
+            np.testing.assert_array_equal(outputs[first : first + BATCH], expected_outputs)
         history = linear(columns, rate=0.0).fit(x, y, batch_size=BATCH, verbose=0).history
         np.testing.assert_allclose([history["loss"][0], history["mae"][0]], expected, rtol=1e-5)
     model.fit(x, y, batch_size=BATCH, shuffle=False, verbose=0)
