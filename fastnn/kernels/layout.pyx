@@ -1,5 +1,6 @@
 """Which phases a training step has, and the memory that its threads work in."""
 from fastnn.kernels.csrc cimport fnn_share
+from fastnn.kernels.memory cimport room
 from fastnn.kernels.plan cimport COLUMN_ALIGN, SUM_ROWS, round_up
 from fastnn.kernels.step_phases cimport list_phases
 from fastnn.kernels.tiny cimport tiny_kind
@@ -21,7 +22,7 @@ cdef Layout lay_out(Run *run, Network network, int threads):
     cdef bint sums = False
     if run.batch > SUM_ROWS and network.plan.coupled == 0 and not run.keeps_outputs and not network.objective.apart:
         blocks = (run.batch + SUM_ROWS - 1) // SUM_ROWS
-        sums = blocks >= BLOCKS_A_THREAD * threads and blocks * network.plan.parameters * network.itemsize <= PARTIALS_BYTES
+        sums = blocks >= BLOCKS_A_THREAD * threads and room(0, blocks, network.plan.parameters) * network.itemsize <= PARTIALS_BYTES
     list_phases(run, &network.plan, &network.optimizer, sums, network.objective.apart)
     run.block = 0
     if run.validation.rows > 0:

@@ -85,7 +85,7 @@ cdef Arena make_plan(Plan *plan, input_dim, layers):
     layers: (units, activation, bias) of each dense layer, and between them (name, numbers, vectors used) of operations, or
     ("activation", its name), ("affine", scale, offset); folded.
     """
-    cdef Py_ssize_t i, at = 0, below = input_dim, tiles = 0, panels = 0, cells = 0, widest = input_dim
+    cdef Py_ssize_t i, at = 0, below, tiles = 0, panels = 0, cells = 0, widest
     cdef Arena tables
     cdef Panel *panel
     cdef Layer *last
@@ -99,7 +99,7 @@ cdef Arena make_plan(Plan *plan, input_dim, layers):
     dense = [entry for entry in layers if is_dense(entry)]
     if not dense:
         raise ValueError("a network needs at least one dense layer")
-    checked_size(input_dim)
+    below = widest = checked_size(input_dim)
     for entry in dense:
         cells += (below + 1) * round_up(checked_size(entry[0]), 64)
         if cells > <Py_ssize_t>1 << 40:

@@ -25,6 +25,7 @@ from fastnn.kernels.csrc cimport (
     fnn_pair,
 )
 from fastnn.kernels.dense cimport activate, slope
+from fastnn.kernels.memory cimport room
 from fastnn.kernels.plan cimport (
     COLUMN_ALIGN,
     TILE_BLOCK,
@@ -70,7 +71,7 @@ cdef Matrix place(Py_ssize_t *at, Py_ssize_t rows, Py_ssize_t columns) noexcept:
     m.offset = at[0]
     m.row = stride(columns)
     m.step = 1
-    at[0] += rows * m.row
+    at[0] = room(at[0], rows, m.row)
     return m
 
 

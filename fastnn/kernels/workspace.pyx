@@ -2,7 +2,7 @@
 from libc.string cimport memcpy
 
 from fastnn.kernels.csrc cimport FNN_ACTIVATION_linear, FNN_STEP_ORTHOGONAL
-from fastnn.kernels.memory cimport Arena
+from fastnn.kernels.memory cimport MOST_ELEMENTS, Arena, room
 from fastnn.kernels.operations cimport only_in_training
 from fastnn.kernels.optimizers cimport Optimizer
 from fastnn.kernels.own cimport own_calls_of
@@ -80,14 +80,14 @@ cdef class Workspace:
 
         ld = leading_dimension(self.plan.inputs, itemsize)
         x = [at, ld, 1]
-        at += capacity * ld
+        at = room(at, capacity, ld)
         self.plan.x = x
         self.plan.entry.inputs = self.plan.entry.units = self.plan.inputs
         self.plan.entry.activation = FNN_ACTIVATION_linear
         self.plan.entry.x = self.plan.entry.z = self.plan.entry.a = x
         self.plan.entry.d = [at, ld, 1]
         if slopes:
-            at += capacity * ld
+            at = room(at, capacity, ld)
         row_size = ld
         for i in range(self.plan.nodes):
             layer = self.plan.node[i].layer
@@ -103,29 +103,29 @@ cdef class Workspace:
             ld = leading_dimension(layer.units, itemsize)
             if layer.narrow and x.step != 1:
                 layer.rows_x = [at, leading_dimension(layer.inputs, itemsize), 1]
-                at += capacity * layer.rows_x.row
+                at = room(at, capacity, layer.rows_x.row)
             layer.a = [at, 1, capacity] if columns_major else [at, ld, 1]
-            at += capacity * ((layer.units + 1) if columns_major else ld)
+            at = room(at, capacity, (layer.units + 1) if columns_major else ld)
             layer.z = layer.a
             if layer.reads_input:
                 layer.z.offset = at
-                at += capacity * (layer.units if columns_major else ld)
+                at = room(at, capacity, layer.units if columns_major else ld)
             layer.d = [at, 1, capacity] if layer.narrow else [at, ld, 1]
             if train or (layer.last and not layer.narrow):  # a wide last layer's products pass through its deltas
-                at += capacity * (layer.units if layer.narrow else ld)
+                at = room(at, capacity, layer.units if layer.narrow else ld)
             row_size += 2 * ld
             deepest = max(deepest, layer.units, layer.inputs)
             x = layer.a
         at = self.lay_out_output(at)
         self.space.y = at
-        at += capacity * targets
+        at = room(at, capacity, targets)
         self.space.weight = at
         at += capacity
         self.space.delta = at
-        at += capacity * self.plan.outputs
+        at = room(at, capacity, self.plan.outputs)
         self.space.values = at
         self.space.value_rows = round_up(value_rows, COLUMN_ALIGN)
-        at = round_up(at + self.space.value_rows * columns, COLUMN_ALIGN)
+        at = round_up(room(at, self.space.value_rows, columns), COLUMN_ALIGN)
         self.space.strip = max(<Py_ssize_t>STRIP_ROWS, STRIP_BYTES // (row_size * itemsize) // STRIP_ROWS * STRIP_ROWS)
         if (self.plan.parameters + self.plan.transposed) * itemsize > WEIGHTS_BYTES:
             ld = leading_dimension(deepest, itemsize) * itemsize
@@ -137,9 +137,9 @@ cdef class Workspace:
         self.space.scratch_size = round_up(max(
             2 * deepest * COLUMN_ALIGN + self.space.strip * COLUMN_ALIGN,
             TILE_BLOCK * <Py_ssize_t>(self.plan.kernels.lanes * self.plan.kernels.panel_vectors)), 64) + 64 + ROOM
-        at += self.threads * self.space.scratch_size
+        at = room(at, self.threads, self.space.scratch_size)
         self.space.partials = at
-        at += blocks * self.plan.parameters
+        at = room(at, blocks, self.plan.parameters)
         if train and optimizer.stored:
             at = self.lay_out_sums(at)
             self.space.matrices = at
@@ -156,7 +156,7 @@ cdef class Workspace:
                     at += round_up(self.plan.layer[i].units * round_up(self.plan.layer[i].inputs, <Py_ssize_t>self.plan.kernels.lanes),
                                    COLUMN_ALIGN)
         self.space.size = at
-        if at < 0 or at > (<Py_ssize_t>1 << 46):
+        if at > MOST_ELEMENTS:
             raise MemoryError("the network and this batch size need more memory than can be addressed")
         self.arena = Arena(at * itemsize)
         self.set_ones(self.plan.x, self.plan.inputs)
@@ -174,24 +174,24 @@ cdef class Workspace:
 
     cdef Py_ssize_t lay_out_operation(self, Op *op, Layer *layer, Matrix x, Py_ssize_t at, bint train) noexcept:
         # its input x, its output, deltas and what it keeps for them; returns the place behind
-        cdef Py_ssize_t ld = leading_dimension(op.units, <Py_ssize_t>self.plan.kernels.itemsize), size = self.space.capacity * ld
+        cdef Py_ssize_t ld = leading_dimension(op.units, <Py_ssize_t>self.plan.kernels.itemsize), rows = self.space.capacity
         op.copied = x.step != 1
         op.x = x
         if op.copied:
             op.x = [at, ld, 1]
-            at += size
+            at = room(at, rows, ld)
         layer.a = op.x
         if op.kind != OP_SPLIT and op.kind != OP_PENALTY:
             layer.a = [at, ld, 1]
-            at += size
+            at = room(at, rows, ld)
         layer.z = layer.a
         layer.d = [at, ld, 1]
         op.m = [at, ld, 1]
         if train:
-            at += size
+            at = room(at, rows, ld)
             op.m.offset = at
         if (train and (only_in_training(op) or op.kind == OP_PRELU or op.kind == OP_BATCH_NORM)) or op.kind == OP_LAYER_NORM:
-            at += size
+            at = room(at, rows, ld)
         op.inverse = at
         if op.kind == OP_LAYER_NORM:
             at += self.space.capacity
@@ -210,10 +210,10 @@ cdef class Workspace:
         output.d = node.layer.d
         if node.op != NULL:
             output.z = output.a = [at, 1, self.space.capacity]
-            at += self.space.capacity * output.units
+            at = room(at, self.space.capacity, output.units)
             if output.reads_input:
                 output.a.offset = at
-                at += self.space.capacity * output.units
+                at = room(at, self.space.capacity, output.units)
         return at
 
     cdef Py_ssize_t lay_out_sums(self, Py_ssize_t at) noexcept:

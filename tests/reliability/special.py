@@ -34,29 +34,38 @@ def copied_tree(folder=None):
         yield folder.resolve()
 
 
-def build(folder, **environment):
-    """Build the extensions in place, with these variables; print what the compiler said if it fails."""
-    command = [sys.executable, "setup.py", "build_ext", "--inplace"]
-    env = {**os.environ, **environment}
+def run(*command, **options):
+    """Run a program to its end; if it fails, print what it said and end."""
     done = subprocess.run(
-        command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, **options
     )
     if done.returncode:
-        sys.exit(f"{done.stdout[-10_000:]}\nthe build failed")
+        said = done.stdout[-10_000:]
+        sys.exit(f"{said}\nexit status {done.returncode}: {' '.join(str(word) for word in command)}")
+    return done.stdout
 
 
-def pytest(folder, arguments, **environment):
-    """Run pytest in a copy of the tree; return its exit status."""
-    env = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", **environment}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
+def build(folder, **environment):
+    """Build the extensions in place, with these variables."""
+    run(sys.executable, "setup.py", "build_ext", "--inplace", cwd=folder, env={**os.environ, **environment})
+
+
+def pytest(folder, arguments, runner=("pytest",), **environment):
+    """Run pytest in a copy of the tree, or what runs it; return its exit status."""
+    path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
+    env = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", **environment}
+    command = [sys.executable, "-m", *runner, "-p", "no:cacheprovider", *arguments]
     return subprocess.run(command, cwd=folder, env=env, check=False).returncode
 
 
-def library(name, compiler=None):
+def compiler():
+    """Return the C compiler's words: ``$CC``, or gcc."""
+    return os.environ.get("CC", "gcc").split()
+
+
+def library(name):
     """Return the path of one of the compiler's libraries."""
-    compiler = compiler or os.environ.get("CC", "gcc")
-    command = [*compiler.split(), f"-print-file-name={name}"]
-    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    found = run(*compiler(), f"-print-file-name={name}").strip()
     if not os.path.isabs(found):
-        sys.exit(f"{compiler} has no {name}: it comes with gcc (Debian: libgcc-12-dev and the like)")
+        sys.exit(f"{compiler()[0]} has no {name}: the sanitizers' libraries come with gcc")
     return os.path.realpath(found)
