@@ -452,3 +452,22 @@ def row_orders(rows, seed, epochs, first=0):
         orders.append(np.array(order))
     assert training.epoch == epochs
     return orders
+
+
+def at_once(works):
+    """Run functions in threads of their own, all begun together; return what they raised."""
+    errors, start = [], threading.Barrier(len(works))
+
+    def run(work):
+        start.wait()
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return errors

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn._tabular.held_out import packed, unpacked
 from fastnn.cli import main
 from fastnn.models import load_model
 
@@ -103,8 +104,22 @@ def test_text_targets_become_classes(capsys):
     assert model.metadata["classes"] == ["lily of the valley", "rose", "tulip"]
     assert model.column_names == ["length", "width"]
     assert [type(layer).__name__ for layer in model.layers] == ["Normalization", *["Dense"] * 3]
-    assert len(model.metadata["test"]["rows"]) == 12
+    assert len(unpacked(model.metadata["test"]["rows"], 60)) == 12
     assert model.metadata["scores"]["accuracy"] > model.metadata["baseline"]["accuracy"]
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 1000])
+def test_rows_held_out_are_remembered(count):
+    rows = np.flatnonzero(np.random.default_rng(count).random(count) < 0.3)
+    np.testing.assert_array_equal(unpacked(packed(rows, count), count), rows)
+
+
+def test_a_large_table_leaves_a_small_file():
+    """A million rows: the file has a bit for each, which does not make it one that cannot be loaded."""
+    model = fastnn.Sequential([fastnn.layers.Input((2,)), fastnn.layers.Dense(1)])
+    model.metadata = {"rows": packed(np.arange(0, 10**6, 5), 10**6)}
+    model.save("m")
+    assert len(unpacked(load_model("m").metadata["rows"], 10**6)) == 200_000
 
 
 def test_numbers_are_learned_in_their_own_units(capsys):

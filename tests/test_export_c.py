@@ -17,10 +17,10 @@ from support import mlp, run_python
 
 import fastnn as keras
 import fastnn.kernels as k
+from fastnn.exporting.buffers import arrange
 from fastnn.exporting.c_functions import ROWS, SCALARS
 from fastnn.exporting.c_source import write
 from fastnn.exporting.c_text import identifier
-from fastnn.exporting.memory import arrange
 from fastnn.exporting.steps import Activate, Add, Program, Split, program
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "export_c.md"

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import random_models
+from quartic import Quartic
 from random_models import models
 
 import fastnn
-from fastnn import layers, losses, metrics, optimizers, regularizers
+from fastnn import layers, losses, metrics, optimizers
 from fastnn.models import load_model, save_model
 
 
@@ -224,20 +225,6 @@ def test_without_compile(data, tmp_path):
     twin = load_model(tmp_path / "m", compile=False)
     assert not twin.compiled
     assert same([twin.predict(data[0])], [model.predict(data[0])])
-
-
-class Quartic(regularizers.Regularizer):
-    def __init__(self, factor=0.1):
-        self.factor = factor
-
-    def __call__(self, x):
-        return self.factor * np.sum(x**4)
-
-    def gradient(self, x):
-        return 4 * self.factor * x**3
-
-    def get_config(self):
-        return {"factor": self.factor}
 
 
 class Cubic(losses.Loss):

@@ -77,6 +77,16 @@ def changed(data, change, told=None):
     return joined(header, rest)
 
 
+def memory_of(action):
+    """The most bytes that Python's objects took at once."""
+    tracemalloc.start()
+    try:
+        action()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
 def test_the_helpers_make_files_that_load(saved, tmp_path):
     path = tmp_path / "m"
     for data in (saved, signed(saved), changed(saved, None)):
@@ -234,13 +244,7 @@ TEXTS = {
 def test_texts(name, saved, refused):
     told, match = TEXTS[name]
     data = changed(saved, None, told)
-    tracemalloc.start()
-    try:
-        refused(data, match)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < 16e6
+    assert memory_of(lambda: refused(data, match)) < 16e6
 
 
 # Small files that would become much: what is said of each, and the words of the refusal.
@@ -278,13 +282,7 @@ MUCH = {
 def test_small_files_that_would_become_much(name, saved, refused):
     told, match = MUCH[name]
     data = changed(saved, None, told)
-    tracemalloc.start()
-    try:
-        refused(data, match)
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    assert peak < len(data) + 16e6
+    assert memory_of(lambda: refused(data, match)) < len(data) + 16e6
 
 
 def test_what_could_not_be_read_is_not_written(tmp_path):

@@ -4,23 +4,10 @@ import pickle
 
 import numpy as np
 import pytest
+from quartic import Quartic
 
 import fastnn as keras
 from fastnn import constraints, layers, regularizers
-
-
-class Quartic(regularizers.Regularizer):
-    def __init__(self, factor=0.1):
-        self.factor = factor
-
-    def __call__(self, x):
-        return self.factor * np.sum(x**4)
-
-    def gradient(self, x):
-        return 4 * self.factor * x**3
-
-    def get_config(self):
-        return {"factor": self.factor}
 
 
 def halved(w):

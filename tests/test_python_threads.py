@@ -7,7 +7,7 @@ import sys
 import threading
 
 import pytest
-from support import digest, iterations, mlp, state
+from support import at_once, digest, iterations, mlp, state
 
 import fastnn as keras
 
@@ -30,25 +30,6 @@ def impatient():
 
 def made():
     return mlp(4, (24, "tanh"), (16, "relu"), (1, None), optimizer="adam", loss="mse")
-
-
-def run_together(works):
-    """Run functions in threads of their own; return what they raised."""
-    errors, start = [], threading.Barrier(len(works))
-
-    def run(work):
-        start.wait()
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return errors
 
 
 class Published:
@@ -99,7 +80,7 @@ def test_eight_threads_see_whole_states(data, threads, tmp_path, impatient):
         model.save(path)
         return keras.models.load_model(path)
 
-    errors = run_together(
+    errors = at_once(
         [
             train,
             look("outputs", lambda: digest([model.predict(x)])),
@@ -146,7 +127,7 @@ def test_weights_are_set_all_at_once(data, impatient):
             seen.append(digest([model.predict(x)]))
             seen.append(digest(model.get_weights()))
 
-    assert not run_together([change, look, look])
+    assert not at_once([change, look, look])
     assert set(seen) <= allowed
 
 
@@ -166,7 +147,7 @@ def test_a_second_fit_is_refused_at_once(data):
                     model.set_weights(model.get_weights())
                 refused.append(epoch)
 
-            assert not run_together([fit])
+            assert not at_once([fit])
 
     model.fit(x, y, epochs=5, verbose=0, callbacks=[Second()])
     twin.fit(x, y, epochs=5, verbose=0)
@@ -180,7 +161,7 @@ def test_eight_fits_at_once(data):
     alone = made()
     alone.fit(x, y, epochs=60, batch_size=16, verbose=0)
     models = [copy.deepcopy(m) for m in [made()] * 8]
-    assert not run_together([lambda m=m: m.fit(x, y, epochs=60, batch_size=16, verbose=0) for m in models])
+    assert not at_once([lambda m=m: m.fit(x, y, epochs=60, batch_size=16, verbose=0) for m in models])
     assert {state(m) for m in models} == {state(alone)}
 
 
@@ -190,5 +171,5 @@ def test_models_made_at_once_have_seeds_and_names_of_their_own():
     def make():
         found.extend(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]) for _ in range(50))
 
-    assert not run_together([make] * 8)
+    assert not at_once([make] * 8)
     assert len({m.seed for m in found}) == len({m.name for m in found}) == len(found) == 400

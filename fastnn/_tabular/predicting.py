@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._tabular.held_out import unpacked
 from fastnn._tabular.tables import Table, read, write_csv, write_npy
 from fastnn._tabular.tasks import Task
 from fastnn.models import load_model
@@ -88,7 +89,7 @@ def judged(model: Any, table: Table, task: Task | None, outputs: np.ndarray) -> 
     lines = [_line(f"all {len(y)} rows", task.scores(y, outputs))]
     test = model.metadata.get("test", {})
     if test.get("table") == table.digest:
-        rows = np.asarray(test["rows"])
+        rows = unpacked(test["rows"], len(y))
         name = f"test, {len(rows)} rows"
         lines.append(_line(name, task.scores(y[rows], outputs[rows])))
     return lines

@@ -11,6 +11,7 @@ import numpy as np
 
 import fastnn
 from fastnn import callbacks, layers, optimizers
+from fastnn._tabular.held_out import packed
 from fastnn._tabular.tables import Table, read
 from fastnn._tabular.tasks import Task, task_of
 
@@ -44,7 +45,7 @@ def run(args: Namespace) -> None:
     scores, baseline = task.scores(y[test], outputs), task.baseline(y[train], y[test])
     model.metadata = {
         **task.metadata,
-        "test": {"table": table.digest, "rows": test.tolist()},
+        "test": {"table": table.digest, "rows": packed(test, len(x))},
         "scores": scores,
         "baseline": baseline,
     }

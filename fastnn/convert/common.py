@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from fastnn.activations import Activation, Custom
 from fastnn.layers import Layer
 from fastnn.layers.structure import Nest
 from fastnn.models import Sequential
@@ -68,6 +69,14 @@ def blaming(what: str, advice: str = "") -> Iterator[None]:
         yield
     except (ValueError, TypeError, NotImplementedError) as error:
         raise ValueError(f"{what}: {error}{advice}") from error
+
+
+def refuse_own(given: Activation, whose: str) -> None:
+    """Raise for an activation of the user's own, which ``whose`` models cannot have."""
+    if isinstance(given, Custom):
+        raise ValueError(
+            f"its activation {given.__name__!r} is of your own, NumPy in Python, which {whose} cannot train."
+        )
 
 
 def copy_trainable(layer: Layer, others: list[bool]) -> None:

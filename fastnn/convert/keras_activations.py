@@ -4,7 +4,8 @@ import functools
 from typing import Any
 
 from fastnn import activations
-from fastnn.activations import Activation, Custom
+from fastnn.activations import Activation
+from fastnn.convert.common import refuse_own
 from fastnn.convert.keras_graphs import is_kerass
 from fastnn.layers import LAYERS
 
@@ -60,10 +61,7 @@ def as_kerass(given: Activation, keras: Any, dtype: str) -> Any:
     ValueError
         For one of the user's own.
     """
-    if isinstance(given, Custom):
-        raise ValueError(
-            f"its activation {given.__name__!r} is of your own, NumPy in Python, which Keras cannot train."
-        )
+    refuse_own(given, "Keras")
     function = getattr(keras.activations, given.__name__)
     arguments = given.given()
     if not arguments:

@@ -10,7 +10,8 @@ from typing import Any
 from torch import nn
 
 from fastnn import activations
-from fastnn.activations import Activation, Custom
+from fastnn.activations import Activation
+from fastnn.convert.common import refuse_own
 from fastnn.convert.torch_pieces import Formula
 
 
@@ -130,8 +131,5 @@ def as_torchs(given: Activation) -> nn.Module:
     ValueError
         For one of the user's own.
     """
-    if isinstance(given, Custom):
-        raise ValueError(
-            f"its activation {given.__name__!r} is of your own, NumPy in Python, which PyTorch cannot train."
-        )
+    refuse_own(given, "PyTorch")
     return THEIRS.get(given.name, lambda *p: Formula(given.name, *p))(*given.parameters)

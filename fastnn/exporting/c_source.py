@@ -14,10 +14,10 @@ import shlex
 
 from fastnn import atomic
 from fastnn._version import __version__
+from fastnn.exporting.buffers import OUTPUT, arrange
 from fastnn.exporting.c_functions import definitions
 from fastnn.exporting.c_steps import Code, code
 from fastnn.exporting.c_text import Words, comment, quoted, words
-from fastnn.exporting.memory import OUTPUT, arrange
 from fastnn.exporting.steps import Program
 
 # What cannot stand between the quotes of an #include: quotes, backslashes, control characters, trigraphs.

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastnn.exporting.buffers import Move
 from fastnn.exporting.c_functions import ROWS, SCALARS
 from fastnn.exporting.c_text import Words
-from fastnn.exporting.memory import Move
 from fastnn.exporting.steps import Activate, Add, Multiply, NormalizeRows, Scale, Slope, Standardize
 
 # So many inputs of a dense layer are multiplied at a time, to load and store its sums less often. At -O2 that

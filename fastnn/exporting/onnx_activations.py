@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-SELU_ALPHA = 1.6732632423543772848
-SELU_SCALE = 1.0507009873554804934
+from fastnn.activations.functions import SELU_ALPHA, SELU_SCALE
 
 # The tail of the normal distribution, Q(a) = e**(-a * a / 2) * P(u) / (a + k) with u = (a - k) / (a + k): k
 # and the coefficients of P, lowest first. Fitted at Chebyshev points for a up to 14 and 39, beyond which Q is

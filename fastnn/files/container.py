@@ -53,15 +53,15 @@ def write(path: Any, tensors: Mapping[str, np.ndarray], content: Mapping[str, An
         )
     except (TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"The model's settings cannot be written as JSON: {error}.") from None
-    data = bytearray(save({name: np.ascontiguousarray(a) for name, a in tensors.items()}, {KEY: text}))
-    too_much = limits.of_header(_header(bytes(data))) or limits.of_content(json.loads(text))
+    data = save({name: np.ascontiguousarray(a) for name, a in tensors.items()}, {KEY: text})
+    too_much = limits.of_header(_header(data)) or limits.of_content(json.loads(text))
     if too_much:
         raise ValueError(f"The model cannot be written, since nobody could read it: {too_much}.")
-    (start, end) = _digits(bytes(data)) or (0, 0)
+    start, end = _digits(data) or (0, 0)
     if data[start:end] != _ZEROS:
         raise ValueError("A name in the model contains the mark that is kept for the file's digest.")
-    data[start:end] = hashlib.sha256(data).hexdigest().encode()
-    atomic.write(path, bytes(data), overwrite)
+    digest = hashlib.sha256(data).hexdigest().encode()
+    atomic.write(path, data[:start] + digest + data[end:], overwrite)
 
 
 def read(path: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
@@ -99,8 +99,8 @@ def _read(data: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     hashed.update(memoryview(data)[end:])
     if hashed.hexdigest().encode() != data[start:end]:
         raise FormatError("the file is damaged: its SHA-256 is not the one that it was written with.")
-    header, content = _content(_header(data))
-    return _tensors(header, data), content
+    content = _content(_header(data))
+    return _tensors(data), content
 
 
 def _header(data: bytes) -> bytes:
@@ -115,15 +115,17 @@ def _digits(data: bytes) -> tuple[int, int] | None:
     return None if len(found) != 1 else (found[0].start(1) + _HEADER, found[0].end(1) + _HEADER)
 
 
-def _content(text: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what a header says of tensors, and the text in it."""
+def _content(text: bytes) -> dict[str, Any]:
+    """Return the JSON text in a header."""
     if too_much := limits.of_header(text):
         raise FormatError(f"{too_much}.")
     try:
         header = json.loads(text, object_pairs_hook=_unique)
-        metadata = header.pop("__metadata__")
+        metadata = header["__metadata__"]
         if set(metadata) != {KEY}:
             raise FormatError(f"its metadata must be {KEY!r} alone, but it has {sorted(metadata)}.")
+        if any(len(entry) != 3 for name, entry in header.items() if name != "__metadata__"):
+            raise FormatError("a tensor is not described by dtype, shape and place alone.")
         content = json.loads(metadata[KEY], object_pairs_hook=_unique)
         version = content["format"]
         if type(version) is not int or version < 1:
@@ -141,34 +143,25 @@ def _content(text: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
         )
     if too_much := limits.of_content(content):
         raise FormatError(f"{too_much}.")
-    return header, content
+    return content
 
 
-def _tensors(header: dict[str, Any], data: bytes) -> dict[str, np.ndarray]:
-    """Return views of a file's numbers, which follow one another without gaps from the header to the end."""
-    found, places = {}, []
-    at = _HEADER + int.from_bytes(data[:_HEADER], "little")
-    for name, entry in header.items():
+def _tensors(data: bytes) -> dict[str, np.ndarray]:
+    """Return the numbers of a file, which the library has found to follow one another without gaps."""
+    from safetensors import SafetensorError, deserialize
+
+    try:
+        entries = deserialize(data)
+    except SafetensorError as error:
+        raise FormatError(f"it is not a valid safetensors file: {error}.") from error
+    found = {}
+    for name, entry in entries:
+        if entry["dtype"] not in DTYPES:
+            raise FormatError(f"tensor {name!r} has dtype {entry['dtype']}, not one of {', '.join(DTYPES)}.")
         try:
-            dtype, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
-            if dtype not in DTYPES:
-                raise FormatError(f"tensor {name!r} has dtype {dtype}, not one of {', '.join(DTYPES)}.")
-            if len(entry) != 3 or not all(type(n) is int and n >= 0 for n in (*shape, begin, end)):
-                raise FormatError(f"tensor {name!r} is not described as safetensors does it.")
-            array = np.ndarray(shape, DTYPES[dtype], data, at + begin)
-        except (TypeError, ValueError, KeyError, OverflowError) as error:
-            raise FormatError(f"tensor {name!r} does not fit into the file ({error}).") from error
-        if array.nbytes != end - begin:
-            raise FormatError(f"tensor {name!r} has {end - begin} bytes, which are not shape {array.shape}.")
-        found[name] = array
-        places.append((begin, end))
-    last = 0
-    for begin, end in sorted(places):
-        if begin != last:
-            raise FormatError(f"its tensors overlap, or leave a gap, at byte {min(begin, last)}.")
-        last = end
-    if at + last != len(data):
-        raise FormatError(f"its tensors end at byte {at + last}, the file at {len(data)}.")
+            found[name] = np.frombuffer(entry["data"], DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        except ValueError as error:  # more dimensions than NumPy has
+            raise FormatError(f"tensor {name!r} cannot be an array ({error}).") from error
     return found
 
 

@@ -26,25 +26,7 @@ from fastnn.resuming import resume, state
 
 
 def save_model(model: Any, filepath: Any, overwrite: bool = True, zipped: Any = None, **kwargs: Any) -> None:
-    """Write a model to a file, from which `load_model` makes it again; the same as ``model.save(filepath)``.
-
-    Parameters
-    ----------
-    model : Sequential
-    filepath : str or path-like
-        ``"model.safetensors"``; any other ending does too, and changes nothing about the content.
-    overwrite : bool
-        False: a file that is there is an error.
-    zipped
-        Accepted for Keras's sake.
-
-    Raises
-    ------
-    FileExistsError, OSError
-        Where the file is there, or cannot be written; the old one is then as it was.
-    ValueError
-        Where a setting cannot be written as JSON.
-    """
+    """Write a model to a file, from which `load_model` makes it again; see `Sequential.save`."""
     if kwargs:
         raise TypeError(f"save takes no argument {', '.join(map(repr, kwargs))}.")
     tensors, content = written(model)

@@ -10,7 +10,7 @@ import faulthandler
 import os
 import sys
 import tempfile
-import threading
+from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +18,9 @@ import fastnn
 import fastnn.kernels as k
 from fastnn import activations, constraints, layers, losses, optimizers, regularizers
 from fastnn.kernels import machine
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from support import at_once
 
 TEAMS = (2, 3)
 INPUTS, ROWS = 32, 600
@@ -205,26 +208,6 @@ def many():
     fastnn.predict_many(models, xs)
 
 
-def at_once(workers):
-    """Run functions in threads of their own, all begun together; the first error is raised."""
-    start, errors = threading.Barrier(len(workers)), []
-
-    def run(work):
-        start.wait()
-        try:
-            work()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(work,)) for work in workers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-
-
 def eight_threads():
     """A fit that others predict, evaluate, save and copy from; and fits of their own beside it."""
     fastnn.set_num_threads(2)
@@ -233,7 +216,7 @@ def eight_threads():
     predictor = model.predictor()
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model.safetensors")
-        at_once(
+        errors = at_once(
             [
                 lambda: model.fit(x, y, **{**fit, "epochs": 60}),
                 lambda: own.fit(x, y, epochs=10, verbose=0),
@@ -245,13 +228,15 @@ def eight_threads():
                 lambda: [predictor(x[i : i + 1 + 40 * (i % 2)]) for i in range(40)],
             ]
         )
+        assert not errors, errors
         fastnn.models.load_model(path).predict(x)
 
 
 def control():
     """Two threads write the same array: no fault of ours, but one that must be seen."""
     x, w, out = rows()[0], np.ones((INPUTS, 40), "f4"), np.empty((ROWS, 40), "f4")
-    at_once([lambda: [k.dense_forward(x, w, out=out, num_threads=1) for _ in range(50)]] * 2)
+    errors = at_once([lambda: [k.dense_forward(x, w, out=out, num_threads=1) for _ in range(50)]] * 2)
+    assert not errors, errors
 
 
 def main():
