@@ -45,6 +45,8 @@ class Compiled:
                 "loss_weights: models here have one output and one loss; scale sample_weight instead."
             )
         self.optimizer: Optimizer = optimizers.get(optimizer)
+        if isinstance(loss, list | tuple) and len(loss) == 1:  # Keras's way for models of several outputs
+            loss = loss[0]
         self.loss = loss
         self.metrics = metrics
         self.weighted_metrics = weighted_metrics

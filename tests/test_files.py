@@ -171,6 +171,15 @@ def test_bfloat16_goes_on(data, tmp_path):
     require_twins(model, twin, *data)
 
 
+@pytest.mark.parametrize("loss", [["mse"], (losses.Huber(0.5),), [losses.LogCosh]], ids=str)
+def test_a_list_of_one_loss(loss, data, tmp_path):
+    """As Keras takes it for models of several outputs."""
+    model = made(loss=loss)
+    model.fit(*data, verbose=0)
+    model.save(tmp_path / "m")
+    require_twins(model, load_model(tmp_path / "m"), *data)
+
+
 def test_the_loss_that_targets_chose_stays_chosen(data, tmp_path):
     x, _ = data
     y = np.arange(30) % 2

@@ -140,8 +140,6 @@ def resolve(loss: Any) -> Resolved | None:
     ValueError, TypeError
         For a name that is none, or options that cannot be.
     """
-    if isinstance(loss, list | tuple) and len(loss) == 1:
-        loss = loss[0]
     if isinstance(loss, list | tuple) or (isinstance(loss, dict) and "class_name" not in loss):
         raise NotImplementedError(f"loss={loss!r}: models here have one output, so give one loss.")
     found = losses.get(loss)
