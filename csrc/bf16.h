@@ -17,18 +17,19 @@ typedef uint16_t __attribute__((may_alias)) fnn_half;
 
 typedef struct fnn_bf16_kernels {
     const char *name; /* "amx", "vdpbf16ps" or "emulated" */
-    size_t tile_rows[FNN_PANEL_VECTORS_MAX + 1]; /* largest tile, by its vectors */
-    /* As fnn_tile: sum[i][j] = init[j] + sum over p < depth of a[i * a_row + p] . b[p * b_step + j], then `finish`.
-       a: (rows, depth) pairs; b: (depth, vectors * lanes) pairs; the rest is float. rows <= tile_rows[vectors]. */
-    void (*tile)(size_t rows, size_t vectors, size_t depth, const fnn_pair *a, ptrdiff_t a_row,
-                 const fnn_pair *b, ptrdiff_t b_step, const float *init, float *c, ptrdiff_t c_row,
-                 size_t last, int finish, const float *other, ptrdiff_t other_row);
+    /* As fnn_tile, for any number of rows and up to a panel's vectors: c[i][j] = init[j] + sum over p < depth of a[i * a_row + p] . b[p][j],
+       then `finish`. a: (rows, depth) pairs; lane l of vector v of b's row p is b[v * b_vector + p * b_step + l]; the rest is float. */
+    void (*product)(size_t rows, size_t vectors, size_t depth, const fnn_pair *a, ptrdiff_t a_row,
+                    const fnn_pair *b, ptrdiff_t b_step, ptrdiff_t b_vector, const float *init, float *c,
+                    ptrdiff_t c_row, size_t last, int finish, const float *other, ptrdiff_t other_row);
     /* out (rows, n) in halves = x[index[r]] (index NULL: x[r]); what follows n in a row is left alone.
        The return value is 1 if anything was NaN or infinite. ldo: pairs. */
     int (*narrow)(size_t rows, size_t n, const int64_t *index, const float *x, size_t ldx, fnn_pair *out,
                   size_t ldo);
-    /* dst[r / 2][j] = (src[r][j], src[r + 1][j]) for even r; the row after the last is zero. src: halves, ldx in pairs. */
-    void (*interleave)(size_t rows, size_t n, const fnn_pair *src, size_t lds, fnn_pair *dst, size_t ldd);
+    /* As `product` reads b, whole rows of lanes: dst's [r / 2][j] = (src[r][j], src[r + 1][j]) for even r; the row after the last, and
+       what n leaves of the last vector, are zero. src: halves, lds and d_vector in pairs. */
+    void (*interleave)(size_t rows, size_t n, const fnn_pair *src, size_t lds, fnn_pair *dst,
+                       size_t d_vector);
     /* dst[j][r / 2] = the same */
     void (*transpose)(size_t rows, size_t n, const fnn_pair *src, size_t lds, fnn_pair *dst, size_t ldd);
     /* What a thread needs before its first tile, and gives back after its last; NULL: nothing. */

@@ -68,8 +68,25 @@ def values(h):
     return (h.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
 
 
+def interleaved(b):
+    """Pairs of rows of b, rounded."""
+    h = halves(b).astype(np.uint32)
+    return np.ascontiguousarray(h[0::2] | h[1::2] << 16)
+
+
 def address(a):
-    return ctypes.c_void_p(a.ctypes.data)
+    return None if a is None else ctypes.c_void_p(a.ctypes.data)
+
+
+def modelled(amx, a, b, init, c, last, finish, other=None):
+    """c (OUT) = finish(init + a @ b) of pairs, on the model of the instructions."""
+    (rows, depth), width, n = a.shape, b.shape[1], ctypes.c_ssize_t
+    sizes = (ctypes.c_size_t(size) for size in (rows, width // 16, depth))
+    ld = n(c.shape[1])
+    operands = address(a), n(depth), address(b), n(width), n(16)
+    amx.product(
+        *sizes, *operands, address(init), address(c), ld, ctypes.c_size_t(last), finish, address(other), ld
+    )
 
 
 @pytest.mark.parametrize("vectors", [1, 2, 3, 4])
@@ -80,30 +97,42 @@ def test_product_against_its_twin(amx, rows, depth, vectors, rng):
     columns = width - 16 + last
     a, b = rng.normal(size=(rows, 2 * depth)).astype("f4"), rng.normal(size=(2 * depth, width)).astype("f4")
     # both end with the array, so that reading beyond an operand would be reading beyond an allocation's data
-    a_pairs = np.ascontiguousarray(halves(a)).view(np.uint32)
-    b_halves = halves(b).astype(np.uint32)
-    b_pairs = np.ascontiguousarray(b_halves[0::2] | b_halves[1::2] << 16)
+    a_pairs, b_pairs = np.ascontiguousarray(halves(a)).view(np.uint32), interleaved(b)
     init, other = rng.normal(size=width).astype("f4"), rng.normal(size=(rows, width + 3)).astype("f4")
     product = values(halves(a)) @ values(halves(b))
     for finish, start in ((STORE, None), (STORE, init), (ADD, init), (RELU, init), (RELU_SLOPE, None)):
         c = np.full((rows, width + 3), 7, np.float32)
-        amx.product(
-            *(ctypes.c_size_t(n) for n in (rows, vectors, depth)),
-            *(address(a_pairs), ctypes.c_ssize_t(depth), address(b_pairs), ctypes.c_ssize_t(width)),
-            *(None if start is None else address(start), address(c), ctypes.c_ssize_t(width + 3)),
-            *(
-                ctypes.c_size_t(last),
-                finish,
-                address(other) if finish == RELU_SLOPE else None,
-                ctypes.c_ssize_t(width + 3),
-            ),
-        )
+        modelled(amx, a_pairs, b_pairs, start, c, last, finish, other if finish == RELU_SLOPE else None)
         expected = product + (0 if start is None else start)
         expected = {ADD: expected + 7, RELU: np.maximum(expected, 0)}.get(finish, expected)
         if finish == RELU_SLOPE:
             expected = np.where(other[:, :width] > 0, expected, 0)
         np.testing.assert_allclose(c[:, :columns], expected[:, :columns], rtol=0, atol=2e-5)
         assert (c[:, columns:] == 7).all()
+
+
+def test_the_processor_adds_as_the_model_does(amx, rng):
+    from fastnn.kernels import runtime
+    from fastnn.kernels.reduced import bfloat16_matmul
+
+    if "amx" not in runtime.bfloat16_kinds():
+        pytest.skip("needs a processor with AMX")
+    runtime.use_bfloat16("amx")
+    try:
+        for rows, depth, columns in ((1, 1, 16), (33, 37, 32), (70, 130, 48), (16, 1024, 64)):
+            a = (10.0 ** rng.integers(-20, 10, size=(rows, 1)) * rng.normal(size=(rows, 2 * depth))).astype(
+                "f4"
+            )
+            b, init = (
+                rng.normal(size=(2 * depth, columns)).astype("f4"),
+                rng.normal(size=columns).astype("f4"),
+            )
+            c = np.zeros((rows, columns), np.float32)
+            pairs = np.ascontiguousarray(halves(a)).view(np.uint32)
+            modelled(amx, pairs, interleaved(b), init, c, 16, STORE)
+            np.testing.assert_array_equal(bfloat16_matmul(a, b, init).view(np.int32), c.view(np.int32))
+    finally:
+        runtime.use_bfloat16(None)
 
 
 @pytest.mark.parametrize(("function", "answer"), [("works", 1), ("works_wrong", 0)])

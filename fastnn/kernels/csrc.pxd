@@ -219,13 +219,12 @@ cdef extern from "bf16.h" nogil:
     ctypedef uint32_t fnn_pair
     ctypedef struct fnn_bf16_kernels:
         const char *name
-        size_t tile_rows[5]
-        void (*tile)(size_t rows, size_t vectors, size_t depth, const fnn_pair *a, Py_ssize_t a_row, const fnn_pair *b,
-                     Py_ssize_t b_step, const float *init, float *c, Py_ssize_t c_row, size_t last, int finish,
-                     const float *other, Py_ssize_t other_row) noexcept nogil
+        void (*product)(size_t rows, size_t vectors, size_t depth, const fnn_pair *a, Py_ssize_t a_row, const fnn_pair *b,
+                        Py_ssize_t b_step, Py_ssize_t b_vector, const float *init, float *c, Py_ssize_t c_row, size_t last,
+                        int finish, const float *other, Py_ssize_t other_row) noexcept nogil
         int (*narrow)(size_t rows, size_t n, const int64_t *index, const float *x, size_t ldx, fnn_pair *out,
                       size_t ldo) noexcept nogil
-        void (*interleave)(size_t rows, size_t n, const fnn_pair *src, size_t lds, fnn_pair *dst, size_t ldd) noexcept nogil
+        void (*interleave)(size_t rows, size_t n, const fnn_pair *src, size_t lds, fnn_pair *dst, size_t d_vector) noexcept nogil
         void (*transpose)(size_t rows, size_t n, const fnn_pair *src, size_t lds, fnn_pair *dst, size_t ldd) noexcept nogil
         void (*enter)() noexcept nogil
         void (*leave)() noexcept nogil

@@ -43,6 +43,7 @@ from fastnn.kernels.schedule cimport ACTION_RETURN, ACTION_TRAIN, TINY_FUSED, TI
 from fastnn.kernels.team cimport team_size
 from fastnn.kernels.threads cimport spins_for
 from fastnn.kernels.tiles cimport block_gradients, refresh_all, refresh_pass, tile_cost, tiles_pass
+from fastnn.kernels.tiling cimport continues
 from fastnn.kernels.tiny cimport describe, fused_batches, fused_epochs, layers_batches
 from fastnn.kernels.together cimport tversky_of_batch
 from fastnn.kernels.whole cimport whole_begin, whole_pass, whole_share
@@ -143,10 +144,11 @@ cdef void tiles_share(Run *run, const Step *step, int phase, real *work, real *p
                       int team) noexcept nogil:
     # a few of this thread's tiles after the other, then of those that others have not come to
     cdef real h[COEFFICIENTS]
-    cdef Py_ssize_t blocks = (step.rows + SUM_ROWS - 1) // SUM_ROWS if run.phase[phase] == PHASE_SUMS_TILES else 0, first
+    cdef Py_ssize_t blocks = (step.rows + SUM_ROWS - 1) // SUM_ROWS if run.phase[phase] == PHASE_SUMS_TILES else 0, first, last
     cdef Py_ssize_t piece = <Py_ssize_t>TILES_A_LOOK if team == 1 else min(<Py_ssize_t>TILES_A_LOOK, 1 + run.plan.tiles // (PIECES * team))
     cdef fnn_share *jobs
     cdef int other
+    cdef bint more
     fill_coefficients(step.h, &step.move, h)
     for other in range(team):
         jobs = &run.share[phase * run.threads + (thread + other) % team]
@@ -154,9 +156,16 @@ cdef void tiles_share(Run *run, const Step *step, int phase, real *work, real *p
             first = <Py_ssize_t>fnn_share_take(jobs, piece)
             if first >= <Py_ssize_t>jobs.end:
                 break
-            tiles_pass(run.plan, run.space, &run.optimizer, &step.move, work, parameters, transposed, h, step.rows, blocks, first,
-                       min(first + piece, <Py_ssize_t>jobs.end), thread)
-            if first + piece < <Py_ssize_t>jobs.end and interrupted(run, thread, phase):
+            more = first + piece < <Py_ssize_t>jobs.end
+            last = min(first + piece, <Py_ssize_t>jobs.end)
+            # tiles that belong together are all of the piece that has the first of them
+            while first < last and continues(run.plan, first):
+                first += 1
+            while first < last and last < run.plan.tiles and continues(run.plan, last):
+                last += 1
+            tiles_pass(run.plan, run.space, &run.optimizer, &step.move, work, parameters, transposed, h, step.rows, blocks, first, last,
+                       thread)
+            if more and interrupted(run, thread, phase):
                 return
 
 

@@ -159,6 +159,11 @@ cdef struct Output:
     Matrix a
     Matrix d                  # where the first deltas go
 
+# The second operand of a product in bfloat16: a vector of columns after the other, each `height` rows of pairs (reduced.pyx).
+cdef struct Operand:
+    Py_ssize_t offset         # -1: there is none
+    Py_ssize_t height
+
 # What a layer of a training in bfloat16 has beside its float32 matrices (reduced.pyx); offsets and strides in pairs, each in the
 # place of a float. `on` is a function of the layer's shape alone.
 cdef struct Reduced:
@@ -166,9 +171,9 @@ cdef struct Reduced:
     Matrix x                  # its input, row-major: a row is ceil(inputs / 2) pairs
     Matrix across             # the same, an input a row, pairs of rows of the batch along it; row `inputs` is ones, for the bias
     Matrix d                  # deltas, row-major
-    Matrix paired             # the same, a pair of rows of the batch a row, a unit a column
-    Py_ssize_t weights        # copies of the weights: (pairs of inputs x panel) of each panel, and
-    Py_ssize_t transposed     # (pairs of units x panel) of each panel of inputs; -1 in the first layer
+    Operand paired            # the same, a pair of rows of the batch a row, a unit a column
+    Operand weights           # copies of the weights: a pair of inputs a row, and
+    Operand transposed        # a pair of units a row, an input a column; none in the first layer
 
 # What is done to an array of weights after each step of the optimizer.
 cdef enum ConstraintKind:

@@ -3,9 +3,11 @@
 Operands are pairs (``csrc/bf16.h``): two numbers that follow one another in depth, in the place of one float. Each product wants its own
 direction of pairs, so there are two copies of every matrix of rows and of the weights, made once where the numbers arise:
 
-* forward: ``x`` row-major against panels of weights, pairs along the inputs;
-* deltas: ``d`` row-major against panels of the transposed weights, pairs along the units;
+* forward: ``x`` row-major against the weights, pairs along the inputs;
+* deltas: ``d`` row-major against the transposed weights, pairs along the units;
 * gradients: ``across`` (an input a row) against ``paired`` (a unit a column), pairs along the rows of the batch.
+
+The second operand of each lies a vector of columns after the other, so that a product reads it in one stream.
 
 Sums are float32, as are weights, biases, activations, losses and the optimizer. The copies of the weights are made from the float32 ones
 after every step of the optimizer. Which layers take part, ``is_reduced`` says.
@@ -31,6 +33,7 @@ from fastnn.kernels.plan cimport (
     TILE_BLOCK,
     Layer,
     Matrix,
+    Operand,
     Panel,
     Plan,
     Reduced,
@@ -75,6 +78,19 @@ cdef Matrix place(Py_ssize_t *at, Py_ssize_t rows, Py_ssize_t columns) noexcept:
     return m
 
 
+cdef Operand place_operand(Py_ssize_t *at, Py_ssize_t rows, Py_ssize_t columns) noexcept:
+    cdef Operand o
+    o.offset = at[0]
+    o.height = rows | 1  # of a power of two, all vectors would share their places in the cache
+    at[0] = room(at[0], columns, o.height)
+    return o
+
+
+cdef inline fnn_pair *column(const Plan *plan, const float *work, const Operand *o, Py_ssize_t start, Py_ssize_t row) noexcept nogil:
+    # where the vector from column `start` on has its `row`
+    return <fnn_pair *>work + o.offset + o.height * start + row * <Py_ssize_t>plan.kernels.lanes
+
+
 cdef Py_ssize_t lay_out_reduced(Plan *plan, Py_ssize_t capacity, Py_ssize_t at) noexcept:
     """Fill ``plan.reduced`` for `capacity` rows from place `at` of the workspace on; return the place behind.
 
@@ -95,14 +111,12 @@ cdef Py_ssize_t lay_out_reduced(Plan *plan, Py_ssize_t capacity, Py_ssize_t at) 
         r.x = place(&at, capacity, pairs(layer.inputs))
         r.across = place(&at, layer.inputs + 1, pairs(capacity))
         r.d = place(&at, capacity, pairs(layer.units))
-        r.paired = place(&at, pairs(capacity), round_up(layer.units, lanes))
-        r.weights = at
-        at = round_up(at + pairs(layer.inputs) * round_up(layer.units, lanes), COLUMN_ALIGN)
-        r.transposed = -1
+        r.paired = place_operand(&at, pairs(capacity), round_up(layer.units, lanes))
+        r.weights = place_operand(&at, pairs(layer.inputs), round_up(layer.units, lanes))
+        r.transposed.offset = -1
         if layer.transposed >= 0:
             layer.transposed = -1
-            r.transposed = at
-            at = round_up(at + pairs(layer.units) * round_up(layer.inputs, lanes), COLUMN_ALIGN)
+            r.transposed = place_operand(&at, pairs(layer.units), round_up(layer.inputs, lanes))
     if not found:
         plan.reduced = NULL
     return at
@@ -158,25 +172,18 @@ cdef void reduced_deltas(const Plan *plan, Py_ssize_t i, float *work, Py_ssize_t
     cdef fnn_pair *d = <fnn_pair *>work + r.d.offset + begin * r.d.row
     plan.bf16.narrow(n, layer.units, NULL, work + layer.d.offset + begin * layer.d.row, layer.d.row, d, r.d.row)
     if layer.trained:
-        plan.bf16.interleave(n, layer.units, d, r.d.row, <fnn_pair *>work + r.paired.offset + begin // 2 * r.paired.row, r.paired.row)
+        plan.bf16.interleave(n, layer.units, d, r.d.row, column(plan, work, &r.paired, 0, begin // 2),
+                             r.paired.height * plan.kernels.lanes)
 
 
 # ---- products ----
 
-cdef inline void product(const fnn_bf16_kernels *k, const Panel *panel, Py_ssize_t last, const fnn_pair *a, Py_ssize_t a_row,
-                         const fnn_pair *b, Py_ssize_t b_step, const float *init, float *c, Py_ssize_t c_row, Py_ssize_t depth,
+cdef inline void product(const Plan *plan, const Panel *panel, Py_ssize_t last, const fnn_pair *a, Py_ssize_t a_row, const float *work,
+                         const Operand *b, Py_ssize_t first, const float *init, float *c, Py_ssize_t c_row, Py_ssize_t depth,
                          Py_ssize_t rows, int finish, const float *other, Py_ssize_t other_row) noexcept nogil:
-    # c (OUT: rows x panel, at c) = a (rows x depth pairs) @ b (depth pairs x panel), tile by tile
-    cdef Py_ssize_t size = <Py_ssize_t>k.tile_rows[panel.vectors]
-    while rows > 0:
-        if size > rows:
-            size = rows
-        k.tile(size, panel.vectors, depth, a, a_row, b, b_step, init, c, c_row, last, finish, other, other_row)
-        a += size * a_row
-        c += size * c_row
-        if other != NULL:
-            other += size * other_row
-        rows -= size
+    # c (OUT: rows x panel, at c) = a (rows x depth pairs) @ the panel's columns of b's rows [first, first + depth)
+    plan.bf16.product(rows, panel.vectors, depth, a, a_row, column(plan, work, b, panel.start, first), plan.kernels.lanes,
+                      b.height * plan.kernels.lanes, init, c, c_row, last, finish, other, other_row)
 
 
 cdef void reduced_forward(const Plan *plan, Py_ssize_t i, const float *weights, float *work, Py_ssize_t begin, Py_ssize_t rows,
@@ -192,8 +199,7 @@ cdef void reduced_forward(const Plan *plan, Py_ssize_t i, const float *weights, 
     cdef const Panel *panel
     for p in range(layer.panels):
         panel = &layer.panel[p]
-        product(plan.bf16, panel, panel.last, x, r.x.row,
-                <const fnn_pair *>work + r.weights + pairs(layer.inputs) * panel.start, panel.width,
+        product(plan, panel, panel.last, x, r.x.row, work, &r.weights, 0,
                 weights + layer.weights + (layer.inputs + 1) * panel.start + layer.inputs * panel.width,
                 out + panel.start, ld, pairs(layer.inputs), rows, finish, NULL, 0)
     activate(plan.kernels, layer, out, ld, z, work + layer.a.offset + begin * layer.a.row, rows, finish, scratch)
@@ -212,10 +218,8 @@ cdef void reduced_backward(const Plan *plan, Py_ssize_t i, const Layer *below, f
     cdef Py_ssize_t p
     for p in range(layer.belows):
         panel = &layer.below[p]
-        product(plan.bf16, panel, panel.last, d, r.d.row,
-                <const fnn_pair *>work + r.transposed + pairs(layer.units) * panel.start, panel.width, NULL,
-                out + panel.start, below.d.row, pairs(layer.units), rows, finish,
-                read + panel.start if finish != FNN_STORE else NULL, below.a.row)
+        product(plan, panel, panel.last, d, r.d.row, work, &r.transposed, 0, NULL, out + panel.start, below.d.row,
+                pairs(layer.units), rows, finish, read + panel.start if finish != FNN_STORE else NULL, below.a.row)
     slope(plan.kernels, below, read, out, below.d.row, rows, finish, scratch)
 
 
@@ -225,9 +229,9 @@ cdef void reduced_gradient(const Plan *plan, const Tile *tile, const float *work
     cdef const Reduced *r = &plan.reduced[tile.layer]
     cdef const Panel *panel = &plan.layer[tile.layer].panel[tile.panel]
     # whole vectors: lanes without a unit have zero deltas
-    product(plan.bf16, panel, plan.kernels.lanes, <const fnn_pair *>work + r.across.offset + tile.begin * r.across.row + begin // 2,
-            r.across.row, <const fnn_pair *>work + r.paired.offset + begin // 2 * r.paired.row + panel.start, r.paired.row, NULL,
-            gradient, panel.width, pairs(rows), tile.end - tile.begin, FNN_ADD if add else FNN_STORE, NULL, 0)
+    product(plan, panel, plan.kernels.lanes, <const fnn_pair *>work + r.across.offset + tile.begin * r.across.row + begin // 2,
+            r.across.row, work, &r.paired, begin // 2, NULL, gradient, panel.width, pairs(rows), tile.end - tile.begin,
+            FNN_ADD if add else FNN_STORE, NULL, 0)
 
 
 # ---- copies of the weights ----
@@ -237,24 +241,19 @@ cdef void reduced_refresh(const Plan *plan, const Tile *tile, const float *param
     cdef const Layer *layer = &plan.layer[tile.layer]
     cdef const Reduced *r = &plan.reduced[tile.layer]
     cdef const Panel *at = &layer.panel[tile.panel]
-    cdef const Panel *to
     cdef fnn_pair *copy = <fnn_pair *>scratch
-    cdef Py_ssize_t q, begin, end, ld = at.width // 2, last = min(tile.end, layer.inputs)
-    if last <= tile.begin:
+    cdef Py_ssize_t begin = tile.begin, ld = at.width // 2, last = min(tile.end, layer.inputs), lanes = <Py_ssize_t>plan.kernels.lanes
+    if last <= begin:
         return  # the bias alone
-    plan.bf16.narrow(last - tile.begin, at.width, NULL, parameters + tile.place, at.width, copy, ld)
-    plan.bf16.interleave(last - tile.begin, at.width, copy, ld,
-                         <fnn_pair *>work + r.weights + pairs(layer.inputs) * at.start + tile.begin // 2 * at.width, at.width)
-    if r.transposed < 0:
+    plan.bf16.narrow(last - begin, at.width, NULL, parameters + tile.place, at.width, copy, ld)
+    plan.bf16.interleave(last - begin, at.width, copy, ld, column(plan, work, &r.weights, at.start, begin // 2),
+                         r.weights.height * lanes)
+    if r.transposed.offset < 0:
         return
-    for q in range(layer.belows):
-        to = &layer.below[q]
-        begin = max(tile.begin, to.start)
-        end = min(last, to.start + to.columns)
-        if begin < end:
-            plan.kernels.transpose(end - begin, pairs(at.columns), copy + (begin - tile.begin) * ld, ld,
-                                   <fnn_pair *>work + r.transposed + pairs(layer.units) * to.start + at.start // 2 * to.width
-                                   + begin - to.start, to.width)
+    while begin < last:  # TILE_BLOCK is a multiple of a vector
+        plan.kernels.transpose(min(lanes, last - begin), pairs(at.columns), copy + (begin - tile.begin) * ld, ld,
+                               column(plan, work, &r.transposed, begin, at.start // 2), lanes)
+        begin += lanes
 
 
 cdef void reduced_refresh_all(const Plan *plan, const Space *space, const float *parameters, float *work) noexcept nogil:
@@ -342,7 +341,7 @@ def bfloat16_matmul(a, b, init=None):
     cdef const float[:, ::1] x = a, w = padded
     cdef const float[::1] bias = start
     cdef fnn_pair[:, ::1] xs = np.zeros((rows, pairs(depth)), np.uint32), ws = np.zeros((depth, wide // 2), np.uint32)
-    cdef fnn_pair[:, ::1] packed = np.zeros((pairs(depth), wide), np.uint32)
+    cdef fnn_pair[:, ::1] packed = np.zeros((wide // k.lanes, pairs(depth) * k.lanes), np.uint32)
     result = np.empty((rows, columns), np.float32)
     cdef float[:, ::1] c = result
     with nogil:
@@ -351,11 +350,11 @@ def bfloat16_matmul(a, b, init=None):
             bf16.enter()
         bf16.narrow(rows, depth, NULL, &x[0, 0], depth, &xs[0, 0], xs.shape[1])
         bf16.narrow(depth, ws.shape[1] * 2, NULL, &w[0, 0], w.shape[1], &ws[0, 0], ws.shape[1])
-        bf16.interleave(depth, packed.shape[1], &ws[0, 0], ws.shape[1], &packed[0, 0], packed.shape[1])
+        bf16.interleave(depth, columns, &ws[0, 0], ws.shape[1], &packed[0, 0], packed.shape[1])
         for p in range(panel_count(columns, k)):
             panel = panel_at(columns, p, k)
-            product(bf16, &panel, panel.last, &xs[0, 0], xs.shape[1], &packed[0, panel.start], packed.shape[1], &bias[panel.start],
-                    &c[0, panel.start], columns, pairs(depth), rows, FNN_STORE, NULL, 0)
+            bf16.product(rows, panel.vectors, pairs(depth), &xs[0, 0], xs.shape[1], &packed[panel.start // k.lanes, 0], k.lanes,
+                         packed.shape[1], &bias[panel.start], &c[0, panel.start], columns, panel.last, FNN_STORE, NULL, 0)
         if bf16.leave != NULL:
             bf16.leave()
         float_restore(state)

@@ -14,6 +14,7 @@ from fastnn.kernels.pieces cimport AVERAGE, GATHER, ROOM, STEP, tile_stages
 from fastnn.kernels.plan cimport SUM_ROWS, Layer, Plan, Space, Tile, Variable
 from fastnn.kernels.reduced cimport reduced_gradient, reduced_refresh
 from fastnn.kernels.runtime cimport real
+from fastnn.kernels.tiling cimport continues
 
 cdef enum:
     NARROW_RUN = 64  # elements of a run of a narrow layer's tile, at most: a panel's width
@@ -136,20 +137,32 @@ cdef void tiles_pass(const Plan *plan, const Space *space, const Optimizer *opti
                      int thread) noexcept nogil:
     """Tiles [first, last): gradient over the batch (see ``batch_gradient``), then one optimizer step with coefficients `h` on parameters
     (IN and OUT: weights, then the slots), then what is kept of them besides."""
-    cdef real *gradient = work + space.scratch + thread * space.scratch_size
-    cdef Py_ssize_t i
+    cdef real *scratch = work + space.scratch + thread * space.scratch_size
+    cdef real *gradient
+    cdef Py_ssize_t i, joined
     cdef const Tile *tile
-    for i in range(first, last):
-        tile = &plan.tile[i]
-        batch_gradient(plan, space, tile, work, rows, blocks, gradient, tile.length)
-        if (tile.penalised or tile.sloped) and not space.bare:
-            penalize_tile(plan, space, tile, work, parameters, gradient, tile.length, move.penalty)
-        if optimizer.by_variable:
-            tile_stages(GATHER | STEP | AVERAGE if move.update else GATHER | AVERAGE, plan, optimizer, move, NULL, tile, gradient,
-                        tile.length, parameters, h, gradient, gradient + space.scratch_size - ROOM)
-        else:
-            step_tile(plan, tile, optimizer, gradient, parameters, h)
-        finish_tile(plan, tile, work, parameters, transposed, gradient)
+    cdef Tile joint
+    while first < last:
+        joint = plan.tile[first]
+        joined = 1
+        while blocks == 0 and first + joined < last and continues(plan, first + joined):
+            joint.end = plan.tile[first + joined].end
+            joint.length += plan.tile[first + joined].length
+            joined += 1
+        batch_gradient(plan, space, &joint, work, rows, blocks, scratch, joint.length)
+        gradient = scratch
+        for i in range(first, first + joined):
+            tile = &plan.tile[i]
+            if (tile.penalised or tile.sloped) and not space.bare:
+                penalize_tile(plan, space, tile, work, parameters, gradient, tile.length, move.penalty)
+            if optimizer.by_variable:
+                tile_stages(GATHER | STEP | AVERAGE if move.update else GATHER | AVERAGE, plan, optimizer, move, NULL, tile, gradient,
+                            tile.length, parameters, h, gradient, scratch + space.scratch_size - ROOM)
+            else:
+                step_tile(plan, tile, optimizer, gradient, parameters, h)
+            finish_tile(plan, tile, work, parameters, transposed, gradient)
+            gradient += tile.length
+        first += joined
 
 
 cdef void finish_tile(const Plan *plan, const Tile *tile, real *work, real *parameters, real *transposed, real *scratch) noexcept nogil:

@@ -156,42 +156,56 @@ cdef Tile *add_tile(Plan *plan, Py_ssize_t variable, Py_ssize_t split, Py_ssize_
 cdef bint add_tiles(Plan *plan, const Node *node) noexcept:
     # the jobs of a dense layer's parameters; returns whether there are any
     cdef const Layer *layer = node.layer
-    cdef const Panel *panel
-    cdef Tile *tile
     cdef bint kernel = plan.variable[node.variable].trained, bias = layer.bias and plan.variable[node.variable + 1].trained
-    cdef Py_ssize_t p, first, last, end, split, before = plan.tiles
-    for p in range(layer.panels):
-        panel = &layer.panel[p]
-        if layer.narrow:
-            # the bias is the lane behind the inputs, on the same run; what follows it is no weight
-            if panel.start >= layer.inputs + layer.bias:
-                break
-            split = min(max(layer.inputs - panel.start, <Py_ssize_t>0), panel.width) if layer.bias else panel.width
-            if not (kernel and split > 0) and not (bias and split < panel.width):
-                continue
-            tile = add_tile(plan, node.variable, split, panel.width)
-            tile.begin = 0
-            tile.end = layer.inputs + layer.bias
-            tile.place = layer.weights + panel.start
-            tile.runs = layer.units
-            tile.stride = layer.stride
-            tile.layer = node.index
-            tile.panel = p
-            continue
-        first = 0 if kernel else layer.inputs
-        last = layer.inputs + bias
-        while first < last:
-            end = min(first + TILE_BLOCK, last)
-            tile = add_tile(plan, node.variable, (min(end, layer.inputs) - first) * panel.width, (end - first) * panel.width)
-            tile.begin = first
-            tile.end = end
-            tile.place = layer.weights + (layer.inputs + 1) * panel.start + first * panel.width
-            tile.runs = 1
-            tile.stride = 0
-            tile.layer = node.index
-            tile.panel = p
-            first = end
+    cdef Py_ssize_t p, band, end, first = 0 if kernel else layer.inputs, last = layer.inputs + bias, before = plan.tiles
+    if layer.narrow:
+        for p in range(layer.panels):
+            add_narrow_tile(plan, node, p, kernel, bias)
+    else:
+        for band in range(band_of(layer, first), bands(layer)):
+            end = (band + 1) * BAND if band + 1 < bands(layer) else last
+            for p in range(layer.panels):
+                add_column_of_tiles(plan, node, p, max(first, band * <Py_ssize_t>BAND), end)
     return plan.tiles > before
+
+
+cdef void add_narrow_tile(Plan *plan, const Node *node, Py_ssize_t p, bint kernel, bint bias) noexcept:
+    # the bias is the lane behind the inputs, on the same run; what follows it is no weight
+    cdef const Layer *layer = node.layer
+    cdef const Panel *panel = &layer.panel[p]
+    cdef Tile *tile
+    cdef Py_ssize_t split
+    if panel.start >= layer.inputs + layer.bias:
+        return
+    split = min(max(layer.inputs - panel.start, <Py_ssize_t>0), panel.width) if layer.bias else panel.width
+    if (kernel and split > 0) or (bias and split < panel.width):
+        tile = add_tile(plan, node.variable, split, panel.width)
+        tile.begin = 0
+        tile.end = layer.inputs + layer.bias
+        tile.place = layer.weights + panel.start
+        tile.runs = layer.units
+        tile.stride = layer.stride
+        tile.layer = node.index
+        tile.panel = p
+
+
+cdef void add_column_of_tiles(Plan *plan, const Node *node, Py_ssize_t p, Py_ssize_t first, Py_ssize_t last) noexcept:
+    # rows [first, last) of a panel of a wide layer, its bias the row behind the inputs
+    cdef const Layer *layer = node.layer
+    cdef const Panel *panel = &layer.panel[p]
+    cdef Tile *tile
+    cdef Py_ssize_t end
+    while first < last:
+        end = min(first + TILE_BLOCK, last)
+        tile = add_tile(plan, node.variable, (min(end, layer.inputs) - first) * panel.width, (end - first) * panel.width)
+        tile.begin = first
+        tile.end = end
+        tile.place = layer.weights + (layer.inputs + 1) * panel.start + first * panel.width
+        tile.runs = 1
+        tile.stride = 0
+        tile.layer = node.index
+        tile.panel = p
+        first = end
 
 
 cdef bint add_vector_tiles(Plan *plan, const Node *node) noexcept:

@@ -27,6 +27,7 @@ from fastnn.kernels.plan cimport (
 )
 from fastnn.kernels.planning cimport link_nodes
 from fastnn.kernels.reduced cimport lay_out_reduced, set_reduced_ones
+from fastnn.kernels.tiling cimport LONGEST_BAND
 
 cdef enum:
     STRIP_BYTES = 256 << 10   # what a strip's activations and deltas may take: a share of the second-level cache
@@ -131,12 +132,16 @@ cdef class Workspace:
             ld = leading_dimension(deepest, itemsize) * itemsize
             self.space.strip = max(self.space.strip, WIDEST_BYTES // ld // STRIP_ROWS * STRIP_ROWS)
         if self.plan.reduced != NULL:
-            self.space.strip = max(self.space.strip, <Py_ssize_t>REDUCED_STRIP_ROWS)
+            # no short last strip, which would read all weights for a few rows
+            ld = max(self.space.strip, <Py_ssize_t>REDUCED_STRIP_ROWS)
+            ld = max(<Py_ssize_t>1, capacity // ld)
+            self.space.strip = ((capacity + ld - 1) // ld + STRIP_ROWS - 1) // STRIP_ROWS * STRIP_ROWS
         self.space.strip = min(self.space.strip, capacity)
         self.space.scratch = at
         self.space.scratch_size = round_up(max(
             2 * deepest * COLUMN_ALIGN + self.space.strip * COLUMN_ALIGN,
-            TILE_BLOCK * <Py_ssize_t>(self.plan.kernels.lanes * self.plan.kernels.panel_vectors)), 64) + 64 + ROOM
+            (LONGEST_BAND if self.plan.reduced != NULL else TILE_BLOCK)
+            * <Py_ssize_t>(self.plan.kernels.lanes * self.plan.kernels.panel_vectors)), 64) + 64 + ROOM
         at = room(at, self.threads, self.space.scratch_size)
         self.space.partials = at
         at = room(at, blocks, self.plan.parameters)

@@ -508,6 +508,7 @@ static void all(const fnn_kernels *k)
 static void bf16(const fnn_kernels *k, const fnn_bf16_kernels *half)
 {
     enum { ROWS = 29, DEPTH = 45, COLUMNS = 77, LD = 96 };
+    const size_t lanes = k->lanes, vector = (DEPTH + 1) / 2 * lanes;
     static float x[2 * DEPTH * LD], c[2 * DEPTH * LD];
     static fnn_pair a[2 * DEPTH * LD], w[2 * DEPTH * LD], b[2 * DEPTH * LD], across[2 * DEPTH * LD];
     random_state = 1;
@@ -518,23 +519,19 @@ static void bf16(const fnn_kernels *k, const fnn_bf16_kernels *half)
     fill(k, x, 2 * DEPTH * LD);
     half->narrow(ROWS, DEPTH, NULL, x, LD, a, LD);
     half->narrow(DEPTH, COLUMNS, NULL, x, LD, w, LD);
-    half->interleave(DEPTH, COLUMNS, w, LD, b, LD);
+    half->interleave(DEPTH, COLUMNS, w, LD, b, vector);
     half->transpose(DEPTH, COLUMNS, w, LD, across, LD);
     for (size_t r = 0; r < (DEPTH + 1) / 2; r++)
-        add(b + r * LD, COLUMNS * 4);
+        for (size_t j = 0; j < COLUMNS; j++)
+            add(b + j / lanes * vector + r * lanes + j % lanes, 4);
     for (size_t j = 0; j < COLUMNS; j++)
         add(across + j * LD, (DEPTH + 1) / 2 * 4);
     for (int finish = FNN_STORE; finish <= FNN_RELU_SLOPE; finish++) {
-        size_t width = k->panel_vectors * k->lanes;
+        size_t width = k->panel_vectors * lanes;
         for (size_t start = 0; start < COLUMNS; start += width) {
-            size_t n = COLUMNS - start < width ? COLUMNS - start : width,
-                   vectors = (n + k->lanes - 1) / k->lanes;
-            for (size_t first = 0, size; first < ROWS; first += size) {
-                size = ROWS - first < half->tile_rows[vectors] ? ROWS - first : half->tile_rows[vectors];
-                half->tile(size, vectors, (DEPTH + 1) / 2, a + first * LD, LD, b + start, LD, x + start,
-                           c + first * LD + start, LD, n - (vectors - 1) * k->lanes, finish,
-                           x + first * LD + start, LD);
-            }
+            size_t n = COLUMNS - start < width ? COLUMNS - start : width, vectors = (n + lanes - 1) / lanes;
+            half->product(ROWS, vectors, (DEPTH + 1) / 2, a, LD, b + start / lanes * vector, lanes, vector,
+                          x + start, c + start, LD, n - (vectors - 1) * lanes, finish, x + start, LD);
         }
         for (size_t r = 0; r < ROWS; r++)
             add(c + r * LD, COLUMNS * sizeof(float));

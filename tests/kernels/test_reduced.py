@@ -194,6 +194,8 @@ def reduced_net(layers, inputs, weights, loss, precision="bfloat16", optimizer="
         (64, [129, 17, 64], 16),
         (49, [65, 32], 512),
         (21, [50, 35, 64], 4096),
+        (1025, [130], 70),
+        (600, [200, 70], 300),
     ],
 )
 def test_step_is_its_twins(way, inputs, units, rows, rng):
@@ -238,6 +240,7 @@ NETS = {
     "batch 700": (40, [(37, "sigmoid")], 32, 1500, 700, "mean_squared_error", "adam"),
     "full batch": (19, [(60, "relu"), (24, "tanh")], 17, 9001, 9001, "mean_squared_error", "adam"),
     "one layer": (300, [], 32, 64, 20, "categorical_crossentropy", "sgd"),
+    "bands of tiles": (1300, [(150, "relu")], 70, 90, 45, "mean_squared_error", "adam"),
     "another optimizer": (33, [(65, "tanh")], 40, 60, 33, "mean_squared_error", "ftrl"),
 }
 
