@@ -93,7 +93,7 @@ class _Walk:
 
     def through(self) -> list[Piece]:
         """Return the layers that lead to the output."""
-        wanted = self.graph.consumers()
+        wanted = self.graph.needed()
         nodes = [node for node in self.graph.nodes if wanted & set(node.proto.output)]
         for node in nodes:
             folded = self._of_shape(node) or self.graph.folded(node)

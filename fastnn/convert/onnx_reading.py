@@ -116,7 +116,7 @@ class Graph:
         self.kind = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
         self.shape = tuple(d.dim_value if d.dim_value > 0 else None for d in tensor.shape.dim[1:])
 
-    def consumers(self) -> set[str]:
+    def needed(self) -> set[str]:
         """Return the names of the values that the wanted output depends on, itself included."""
         wanted = {self.output}
         for node in reversed(self.nodes):
