@@ -113,7 +113,7 @@ def special_flags():
     if SANITIZERS:
         flags += [*CHECKING_FLAGS, f"-fsanitize={SANITIZERS}"]
     if COVERAGE:
-        flags += ["-O0", "-g", "--coverage", "-fprofile-update=atomic"]
+        flags += ["-O0", "-g", "--coverage", "-fprofile-update=atomic", "-DFASTNN_COUNTED"]
     return flags
 
 
@@ -253,7 +253,6 @@ class BuildExt(build_ext):
             compiler_directives=CYTHON_DIRECTIVES,
             nthreads=min(self.parallel, len(PYX)) if self.parallel > 1 else 0,
             force=bool(self.force) or outdated,
-            emit_linenums=COVERAGE,  # gcov then counts lines of .pyx files
         )
         sources = {ext.name: ext.sources for ext in translated}
         for ext in self.extensions:

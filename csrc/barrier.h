@@ -14,11 +14,20 @@
 #define FNN_PAUSE() (void)0
 #endif
 
+enum { FNN_CACHE_LINE = 64 };
+
+/* Each on a cache line of its own, by distance and not by _Alignas: a barrier may be part of a Python object, whose memory is aligned to
+   16 bytes only. */
 typedef struct fnn_barrier {
-    _Alignas(64) atomic_int arrived;
-    _Alignas(64) atomic_int generation;
-    _Alignas(64) atomic_int flag; /* a decision of one thread that others may see at any time */
-    _Alignas(64) atomic_size_t next; /* of the jobs of a phase that whoever is free takes */
+    char before[FNN_CACHE_LINE];
+    atomic_int arrived;
+    char behind_arrived[FNN_CACHE_LINE];
+    atomic_int generation;
+    char behind_generation[FNN_CACHE_LINE];
+    atomic_int flag; /* a decision of one thread that others may see at any time */
+    char behind_flag[FNN_CACHE_LINE];
+    atomic_size_t next; /* of the jobs of a phase that whoever is free takes */
+    char behind[FNN_CACHE_LINE];
 } fnn_barrier;
 
 static inline void fnn_barrier_init(fnn_barrier *b)
@@ -51,7 +60,7 @@ static inline size_t fnn_jobs_take(fnn_barrier *b)
 /* A thread's share of a phase's jobs: it takes them piece by piece, and so does who has finished a share of its own. Set between two
    phases, which a barrier keeps apart. */
 typedef struct fnn_share {
-    _Alignas(64) atomic_size_t next;
+    _Alignas(FNN_CACHE_LINE) atomic_size_t next;
     size_t end;
 } fnn_share;
 

@@ -45,7 +45,12 @@
 #define v_sum16 P(sum16)
 #define v_transpose P(transpose)
 
+/* Where branches are counted: one copy of a body, not one for each caller, whose constants rule out some of its branches. */
+#if defined(FASTNN_COUNTED)
+#define INLINE static inline
+#else
 #define INLINE static inline __attribute__((always_inline))
+#endif
 #define SUM16_VECTORS (16 / LANES)
 
 #endif

@@ -47,9 +47,13 @@ class Kernels:
     folder : Path
     flags : list of str, optional
         Instead of `FLAGS`.
+    objects : list of Path, optional
+        The units, where they have been compiled before.
     """
 
-    def __init__(self, machine: Machine, folder: Path, flags: Sequence[str] = FLAGS):
+    def __init__(
+        self, machine: Machine, folder: Path, flags: Sequence[str] = FLAGS, objects: Sequence[Path] = ()
+    ):
         for program in (machine.compiler, *machine.run):
             if not shutil.which(program):
                 pytest.skip(f"needs {program} (Debian: gcc, gcc-aarch64-linux-gnu, qemu-user)")
@@ -58,7 +62,7 @@ class Kernels:
         self.have = [
             f"-DFASTNN_HAVE_{unit.removeprefix('isa_').upper()}" for unit in units if "generic" not in unit
         ]
-        self._objects: list[Path] = []
+        self._objects = list(objects)
 
     def program(self, driver: str, own_unit: str | None = None) -> list[str]:
         """Return the command that runs ``csrc/<driver>.c``.

@@ -9,6 +9,10 @@ import sys
 import pytest
 from support import run_python
 
+# AddressSanitizer (tests/reliability/sanitized.py) keeps what is freed: 256 MB, and stacks of functions.
+FORGETFUL = "quarantine_size_mb=0:thread_local_quarantine_size_kb=0:detect_stack_use_after_return=0"
+KEEPS_NOTHING = {"ASAN_OPTIONS": f"{os.environ.get('ASAN_OPTIONS', '')}:{FORGETFUL}"}
+
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 
 COUNT = """
@@ -71,7 +75,9 @@ def fails():
 @pytest.mark.parametrize("work", sorted(WORK))
 def test_memory_is_flat(work):
     code, warm, times = WORK[work]
-    grown = float(run_python(f"{COUNT}{FAILS}\nprint(growth(lambda: {code}, {warm}, {times}))"))
+    grown = float(
+        run_python(f"{COUNT}{FAILS}\nprint(growth(lambda: {code}, {warm}, {times}))", **KEEPS_NOTHING)
+    )
     # A leak of one small array a call would be more than a megabyte.
     assert grown < 1.0, f"{grown:.2f} MB over {times} times {work}"
 
@@ -99,7 +105,7 @@ del model
 gc.collect()
 print(grown, *memory.live())
 """
-    grown, blocks, nbytes = run_python(code, timeout=60 + cycles // 20).split()
+    grown, blocks, nbytes = run_python(code, timeout=60 + cycles // 20, **KEEPS_NOTHING).split()
     print(f"{cycles} cycles: {grown} MB, {blocks} blocks left")
     assert (int(blocks), int(nbytes)) == (0, 0)
     assert float(grown) < 1.0, f"{grown} MB over {cycles} cycles"

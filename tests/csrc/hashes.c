@@ -526,6 +526,8 @@ static void bf16(const fnn_kernels *k, const fnn_bf16_kernels *half)
             add(b + j / lanes * vector + r * lanes + j % lanes, 4);
     for (size_t j = 0; j < COLUMNS; j++)
         add(across + j * LD, (DEPTH + 1) / 2 * 4);
+    if (half->enter)
+        half->enter();
     for (int finish = FNN_STORE; finish <= FNN_RELU_SLOPE; finish++) {
         size_t width = k->panel_vectors * lanes;
         for (size_t start = 0; start < COLUMNS; start += width) {
@@ -536,6 +538,8 @@ static void bf16(const fnn_kernels *k, const fnn_bf16_kernels *half)
         for (size_t r = 0; r < ROWS; r++)
             add(c + r * LD, COLUMNS * sizeof(float));
     }
+    if (half->leave)
+        half->leave();
     printf("bfloat16 %s-%s %016llx\n", k->isa, half->name, (unsigned long long)hash);
 }
 

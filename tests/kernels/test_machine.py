@@ -33,6 +33,15 @@ def test_a_barrier_of_two_costs_more_than_none():
     assert machine.barrier_seconds(2) > machine.barrier_seconds(1)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_the_peak_is_measured(dtype, isa):
+    """Every instruction set multiplies: on a busy machine too, within what a core of any kind can do."""
+    one = machine.measure_peak(dtype, 0.0)
+    assert 1e6 < one < 1e14
+    # Threads add up; so slow that two do less than a hundredth of one is no machine.
+    assert one / 100 < machine.measure_peak(dtype, 0.0, num_threads=2) < 2e14
+
+
 @pytest.mark.parametrize("bad", [0, -1, 2000])
 def test_wrong_thread_counts(bad):
     for call in (lambda: machine.read_bandwidth(4096, 0.0, bad), lambda: machine.barrier_seconds(bad)):

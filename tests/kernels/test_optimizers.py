@@ -176,6 +176,18 @@ def test_nadam_may_start_anywhere(rng):
         np.testing.assert_allclose(got, want, rtol=1e-11)
 
 
+def test_nadam_without_momentum(rng):
+    """The product of momenta is zero then, and its memory, which holds zeros at first, is of no step."""
+    w, slots = rng.normal(size=3), [np.zeros(3), rng.uniform(1, 2, size=3)]
+    g, hyper = rng.normal(size=3), {"learning_rate": 0.1, "beta_1": 0.0}
+    for step in (1, 2, 64):
+        optimizer = oracle.Nadam(**hyper, slots={0: [s.copy() for s in slots]}, steps=step - 1)
+        want, got = w.copy(), w.copy()
+        optimizer.step([want], [g])
+        k.optimizer_update("nadam", got, g, [s.copy() for s in slots], hyper, step)
+        np.testing.assert_allclose(got, want, rtol=1e-11)
+
+
 def test_adam_steps_have_one_size_whatever_the_gradient(dtype, isa):
     """The first step is lr * g / (|g| + eps'), for gradients over (almost) the whole range of the type."""
     info = np.finfo(dtype)

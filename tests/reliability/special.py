@@ -21,6 +21,7 @@ def parser(description):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--folder", type=Path, help="build there, and keep it for the next time")
+    made.add_argument("--build-only", action="store_true", help="of use with --folder")
     return made
 
 
