@@ -1,7 +1,9 @@
 """What ThreadSanitizer watches (see races.py): every loop and barrier that several threads go through.
 
-    python race_work.py             # each kind of phase on teams, and eight Python threads at once
-    python race_work.py control     # two threads write the same array: this must be reported
+    python race_work.py                     # each kind of phase on teams, and eight Python threads at once
+    python race_work.py control-threads     # two threads write the same array: this must be reported
+    python race_work.py control-team        # a team reads what it writes: this too
+    python race_work.py control-barriers    # a short training, for builds where barriers order nothing
 
 Only that it runs is asserted here; what comes out, other tests hold to the bit.
 """
@@ -232,18 +234,32 @@ def eight_threads():
         fastnn.models.load_model(path).predict(x)
 
 
-def control():
+def racing_threads():
     """Two threads write the same array: no fault of ours, but one that must be seen."""
     x, w, out = rows()[0], np.ones((INPUTS, 40), "f4"), np.empty((ROWS, 40), "f4")
     errors = at_once([lambda: [k.dense_forward(x, w, out=out, num_threads=1) for _ in range(50)]] * 2)
     assert not errors, errors
 
 
+def racing_team():
+    """Threads of a team read rows that others write: the result overlaps the argument."""
+    both = np.zeros((2 * ROWS + 1, INPUTS), "f4")
+    k.dense_forward(both[:-1], np.eye(INPUTS, dtype="f4"), out=both[1:], num_threads=2)
+
+
+# What must be reported, the last one where barriers have been spoilt.
+CONTROLS = {
+    "control-threads": racing_threads,
+    "control-team": racing_team,
+    "control-barriers": lambda: train("rows and tiles"),
+}
+
+
 def main():
     """Run all that is asked for, saying what."""
     faulthandler.dump_traceback_later(int(os.environ.get("RACE_WORK_SECONDS", "600")), exit=True)
-    if sys.argv[1:] == ["control"]:
-        control()
+    if sys.argv[1:]:
+        CONTROLS[sys.argv[1]]()
         return
     for name in TRAININGS:
         print(name, flush=True)
