@@ -9,6 +9,7 @@ Only that it runs is asserted here; what comes out, other tests hold to the bit.
 """
 
 import faulthandler
+import itertools
 import os
 import sys
 import tempfile
@@ -176,6 +177,27 @@ def loops():
         model.input_gradients(x)
 
 
+def raising():
+    """A function of one's own that raises, behind a normalization, while other threads go on."""
+    x, y = rows()
+    for count in range(20):
+        calls = itertools.count()
+
+        def fail(z, calls=calls, count=count):
+            if next(calls) >= count % 7:
+                raise ZeroDivisionError
+            return np.tanh(z)
+
+        own = activations.Custom(fail, lambda z: 1 - np.tanh(z) ** 2)
+        model = network((40,), between=(layers.BatchNormalization, lambda own=own: layers.Activation(own)))
+        model.compile("sgd", "mse")
+        try:
+            model.fit(x, y, batch_size=ROWS, epochs=3, verbose=0)
+        except ZeroDivisionError:
+            continue
+        raise AssertionError("nothing was raised")
+
+
 def predictors():
     """Snapshots: threads that share rows, and the weights of one row."""
     fastnn.set_num_threads(2)
@@ -264,7 +286,7 @@ def main():
     for name in TRAININGS:
         print(name, flush=True)
         train(name)
-    for work in (loops, predictors, routines, many, eight_threads):
+    for work in (loops, raising, predictors, routines, many, eight_threads):
         print(work.__name__, flush=True)
         work()
     print(f"{len(TRAININGS)} trainings and the rest: done", flush=True)
