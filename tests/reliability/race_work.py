@@ -179,8 +179,9 @@ def loops():
 
 def raising():
     """A function of one's own that raises, behind a normalization, while other threads go on."""
+    fastnn.set_num_threads(8)
     x, y = rows()
-    for count in range(20):
+    for count in range(60):
         calls = itertools.count()
 
         def fail(z, calls=calls, count=count):
