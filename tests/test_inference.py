@@ -4,6 +4,7 @@ import copy
 import gc
 import pickle
 import sys
+import sysconfig
 import threading
 import tracemalloc
 
@@ -479,7 +480,8 @@ def test_nothing_is_allocated_with_out(name, count):
             sys.settrace(tracer)
 
     assert peak(lambda: p(x)) >= out.nbytes  # what this test would see
-    assert peak(lambda: p(x, out)) < 100
+    # the loop's own numbers, whose heads are larger without the GIL
+    assert peak(lambda: p(x, out)) < (130 if sysconfig.get_config_var("Py_GIL_DISABLED") else 100)
     assert peak(lambda: p(x[0], out[0])) < 400  # the views
 
 

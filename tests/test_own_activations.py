@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
-from support import central_differences, digest, mlp
+from support import central_differences, digest, mlp, run_python
 
 import fastnn as keras
 from fastnn import activations, layers
@@ -165,6 +165,39 @@ def test_an_exception_in_the_derivative_ends_the_fit_too():
     with pytest.raises(ZeroDivisionError):
         m.fit(X, Y, verbose=0)
     m.predict(X)
+
+
+@pytest.mark.parametrize("threads", [3, 8])
+def test_an_exception_behind_a_normalization_ends_the_step_for_all_threads(threads):
+    """Threads that are late see that the rows before it were good: all leave the step at the same barrier."""
+    code = f"""
+import itertools
+import numpy as np
+import fastnn as keras
+
+keras.set_num_threads({threads})
+x = np.random.default_rng(0).normal(size=(600, 8)).astype("f4")
+raised = 0
+for i in range(100):
+    calls = itertools.count()
+
+    def fail(z):
+        if next(calls) >= i % 7:
+            raise ZeroDivisionError("f")
+        return np.tanh(z)
+
+    own = keras.activations.Custom(fail, lambda z: 1 - np.tanh(z) ** 2)
+    model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(40), keras.layers.BatchNormalization()])
+    model.add(keras.layers.Activation(own))
+    model.add(keras.layers.Dense(1))
+    model.compile("sgd", "mse")
+    try:
+        model.fit(x, x[:, :1], batch_size=600, epochs=3, verbose=0)
+    except ZeroDivisionError:
+        raised += 1
+print(raised)
+"""
+    assert run_python(code).split() == ["100"]
 
 
 def test_python_sees_denormals():

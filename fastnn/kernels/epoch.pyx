@@ -39,7 +39,7 @@ from fastnn.kernels.plan cimport (
 from fastnn.kernels.reduced cimport reduced_enter, reduced_leave, reduced_refresh_all
 from fastnn.kernels.rows cimport rows_pass
 from fastnn.kernels.runtime cimport clock, float_flush, float_restore, processor_clock, real
-from fastnn.kernels.schedule cimport ACTION_RETURN, ACTION_TRAIN, TINY_FUSED, TINY_NOT, Run, Step, decide, draw_ahead, set_shares
+from fastnn.kernels.schedule cimport ACTION_RETURN, ACTION_TRAIN, TINY_FUSED, TINY_NOT, Run, Step, bad_of, decide, draw_ahead, set_shares
 from fastnn.kernels.team cimport team_size
 from fastnn.kernels.threads cimport spins_for
 from fastnn.kernels.tiles cimport block_gradients, refresh_all, refresh_pass, tile_cost, tiles_pass
@@ -86,45 +86,43 @@ cdef inline double penalty_scale(const Run *run, const Step *step) noexcept nogi
     return 0.0 if run.space.bare else 1.0 / <double>step.rows
 
 
-cdef void rows_share(Run *run, const Step *step, int phase, real *work, real *weights, real *transposed, int thread,
+cdef void rows_share(Run *run, const Step *step, int phase, real *work, real *weights, real *transposed, int *bad, int thread,
                      int team) noexcept nogil:
     # strips of this thread's rows of a batch, then of those that others have not come to
     cdef Py_ssize_t piece = min(<Py_ssize_t>SUM_ROWS, run.space.strip), first
     cdef fnn_share *jobs
     cdef int other
-    run.bad[thread] = 0
     for other in range(team):
         jobs = &run.share[phase * run.threads + (thread + other) % team]
         while True:
             first = <Py_ssize_t>fnn_share_take(jobs, piece)
             if first >= <Py_ssize_t>jobs.end:
                 break
-            run.bad[thread] |= rows_pass(run.plan, run.space, run.objective, work, weights, transposed, &run.train, step.start + first,
-                                         first, min(piece, <Py_ssize_t>jobs.end - first), first, step.scale, penalty_scale(run, step), True,
-                                         &run.stretch[phase], thread)
+            bad[0] |= rows_pass(run.plan, run.space, run.objective, work, weights, transposed, &run.train, step.start + first, first,
+                                min(piece, <Py_ssize_t>jobs.end - first), first, step.scale, penalty_scale(run, step), True,
+                                &run.stretch[phase], thread)
             if first + piece < <Py_ssize_t>jobs.end and interrupted(run, thread, phase):
                 return
 
 
-cdef void validation_share(Run *run, const Step *step, real *work, real *weights, real *transposed, int thread, int team) noexcept nogil:
+cdef void validation_share(Run *run, const Step *step, real *work, real *weights, real *transposed, int *bad, int thread,
+                           int team) noexcept nogil:
     # this thread's rows of a round of validation, in its own rows of the workspace
     cdef Py_ssize_t first = share(step.rows, thread, team, COLUMN_ALIGN), last = share(step.rows, thread + 1, team, COLUMN_ALIGN), n
     cdef Stretch way = whole_way(run.plan)
-    run.bad[thread] = 0
     while first < last:
         n = min(<Py_ssize_t>SUM_ROWS, run.block, last - first)
-        run.bad[thread] |= rows_pass(run.plan, run.space, run.objective, work, weights, transposed, &run.validation, step.start + first,
-                                     thread * run.block, n, first, step.scale, 0.0, False, &way, thread)
+        bad[0] |= rows_pass(run.plan, run.space, run.objective, work, weights, transposed, &run.validation, step.start + first,
+                            thread * run.block, n, first, step.scale, 0.0, False, &way, thread)
         first += n
         if first < last and interrupted(run, thread, 0):
             return
 
 
-cdef void blocks_share(Run *run, const Step *step, int phase, real *work, real *weights, real *transposed, int thread,
+cdef void blocks_share(Run *run, const Step *step, int phase, real *work, real *weights, real *transposed, int *bad, int thread,
                        int team) noexcept nogil:
     # blocks of SUM_ROWS rows, each by whoever is free, and their gradients; it does not matter to the sums who that is
     cdef Py_ssize_t blocks = (step.rows + SUM_ROWS - 1) // SUM_ROWS, block, first, n, at = thread * run.block
-    run.bad[thread] = 0
     if thread == team - 1:
         draw_ahead(run, step)
     while True:
@@ -133,8 +131,8 @@ cdef void blocks_share(Run *run, const Step *step, int phase, real *work, real *
             return
         first = block * SUM_ROWS
         n = min(<Py_ssize_t>SUM_ROWS, step.rows - first)
-        run.bad[thread] |= rows_pass(run.plan, run.space, run.objective, work, weights, transposed, &run.train, step.start + first, at, n,
-                                     first, step.scale, penalty_scale(run, step), True, &run.stretch[phase], thread)
+        bad[0] |= rows_pass(run.plan, run.space, run.objective, work, weights, transposed, &run.train, step.start + first, at, n,
+                            first, step.scale, penalty_scale(run, step), True, &run.stretch[phase], thread)
         block_gradients(run.plan, work, at, n, work + run.space.partials + block * run.plan.parameters)
         if interrupted(run, thread, phase):
             return
@@ -220,11 +218,11 @@ cdef inline int phases_of(const Run *run, const Step *step) noexcept nogil:
     return run.phases if step.move.update or run.plan.normed or run.plan.own_constraints else run.gathered
 
 
-cdef bint cut_short(Run *run, int phase, int team) noexcept nogil:
-    # after a barrier: whether the step ends with this phase, for all threads alike
+cdef bint cut_short(Run *run, int phase, const int *found, int team) noexcept nogil:
+    # after a barrier: whether the step ends with this phase, for all threads alike; found: by each thread, in the last rows
     cdef int other, bad = 0
     for other in range(team):
-        bad |= run.bad[other]
+        bad |= found[other]
     return bad != 0 or fnn_flag_get(&run.barrier) == phase + 1
 
 
@@ -234,18 +232,23 @@ cdef void work_phases(Run *run, const Step *step, int phases, real *parameters, 
     cdef real *transposed = work + run.space.transposed
     cdef PhaseKind kind
     cdef int phase
+    # A thread may be in its next rows while another one still reads what was found in the last: they write to two places in turn.
+    cdef int *found = run.bad + run.threads
+    run.bad[thread] = found[thread] = 0
     for phase in range(phases):
         if phase > 0:
             fnn_barrier_wait(&run.barrier, team, spins)
-            if cut_short(run, phase - 1, team):
+            if cut_short(run, phase - 1, found, team):
                 break
         if thread == 0 and phase + 1 < phases:
             set_shares(run, phase + 1, step.rows)
         kind = run.phase[phase]
+        if step.action != ACTION_TRAIN or kind == PHASE_ROWS or kind == PHASE_ROWS_SUMS:
+            found = run.bad + (run.threads if found == run.bad else 0)
         if step.action != ACTION_TRAIN:
-            validation_share(run, step, work, parameters, transposed, thread, team)
+            validation_share(run, step, work, parameters, transposed, found + thread, thread, team)
         elif kind == PHASE_ROWS:
-            rows_share(run, step, phase, work, parameters, transposed, thread, team)
+            rows_share(run, step, phase, work, parameters, transposed, found + thread, thread, team)
         elif kind == PHASE_MOMENTS:
             batch_moments(run.plan, work, parameters, step.rows, run.stretch[phase].first, thread, team)
         elif kind == PHASE_SLOPES:
@@ -254,7 +257,7 @@ cdef void work_phases(Run *run, const Step *step, int phases, real *parameters, 
             if thread == 0:
                 batch_loss(run, step, phase, work)
         elif kind == PHASE_ROWS_SUMS:
-            blocks_share(run, step, phase, work, parameters, transposed, thread, team)
+            blocks_share(run, step, phase, work, parameters, transposed, found + thread, thread, team)
         elif kind == PHASE_TILES or kind == PHASE_SUMS_TILES:
             tiles_share(run, step, phase, work, parameters, transposed, thread, team)
         elif kind >= PHASE_DIRECTED:
@@ -366,13 +369,8 @@ cdef inline void enter(Run *run, real *parameters, bint one_step, int thread, in
 
 cdef int step_team(Run *run, real *parameters, int threads) except -1:
     """The phases of one step, ``run.next``, on so many threads; what was not finite among the rows (``rows_pass``) is returned."""
-    cdef int thread, bad = 0
-    for thread in range(threads):
-        run.bad[thread] = 0
     work_team(run, parameters, threads, True)
-    for thread in range(run.team):
-        bad |= run.bad[thread]
-    return bad
+    return bad_of(run)
 
 
 cdef void run_alone(Run *run, real *parameters) noexcept nogil:

@@ -15,6 +15,14 @@ from libc.stdint cimport uint64_t
 from fastnn.kernels.plan cimport OP_OWN, Op
 from fastnn.kernels.runtime cimport float_flush, float_restore, real
 
+cdef extern from *:
+    """
+    #define FASTNN_HAS_FAILED(flag) __atomic_load_n(flag, __ATOMIC_RELAXED)
+    #define FASTNN_FAIL(flag) __atomic_store_n(flag, 1, __ATOMIC_RELAXED)
+    """
+    int has_failed "FASTNN_HAS_FAILED"(const int *flag) noexcept nogil
+    void fail "FASTNN_FAIL"(int *flag) noexcept nogil
+
 cnp.import_array()
 
 cdef uint64_t PYTHONS = float_flush()  # the floating-point state in which Python runs
@@ -116,7 +124,7 @@ cdef void call_own(void *function, bint back, void *x, Py_ssize_t ldx, void *out
     cdef OwnCall call = <OwnCall>function
     to = matrix(out, rows, columns, ldo, itemsize)
     try:
-        if call.failed:
+        if has_failed(&call.failed):
             to[...] = NAN
         elif back:
             call.own.backward(matrix(x, rows, columns, ldx, itemsize).copy(), to)
@@ -124,7 +132,7 @@ cdef void call_own(void *function, bint back, void *x, Py_ssize_t ldx, void *out
             call.own.forward(matrix(x, rows, columns, ldx, itemsize).copy(), to)
     except BaseException as error:
         with cython.critical_section(call):  # other threads of the same native call may be here
-            call.failed = 1
+            fail(&call.failed)
             call.error = error
         to[...] = NAN
 

@@ -94,7 +94,7 @@ cdef class Pass:
         memset(&run.optimizer, 0, sizeof(Optimizer))
         self.kept = False
         self.state = self.copied = self.entered = None
-        self.bad = np.zeros(self.threads, np.intc)
+        self.bad = np.zeros(2 * self.threads, np.intc)
         self.space = Workspace(network.tables, self.threads)
         self.space.lay_out(&plan, rows, rows, 1, targets, 1, &network.optimizer if self.own else &run.optimizer, not self.reduced)
         most = 4 * plan.ops + 10  # phases of rows, and those before what is shared, at most

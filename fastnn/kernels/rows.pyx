@@ -27,6 +27,12 @@ from fastnn.kernels.plan cimport (
 from fastnn.kernels.reduced cimport reduced_backward, reduced_deltas, reduced_forward, reduced_gather, reduced_input
 from fastnn.kernels.runtime cimport real
 
+cdef extern from *:
+    """
+    #define FASTNN_HAS_FAILED(flag) __atomic_load_n(flag, __ATOMIC_RELAXED)
+    """
+    int has_failed "FASTNN_HAS_FAILED"(const int *flag) noexcept nogil  # another thread may be setting it (own.pyx)
+
 
 cdef int rows_pass(const Plan *plan, const Space *space, const Objective *objective, real *work, const real *weights,
                    const real *transposed, const Source *source, Py_ssize_t start, Py_ssize_t begin, Py_ssize_t rows,
@@ -69,7 +75,7 @@ cdef int rows_pass(const Plan *plan, const Space *space, const Objective *object
         done += n
     if plan.owns > 0:
         for i in range(plan.ops):
-            if plan.op[i].failed != NULL and plan.op[i].failed[0]:
+            if plan.op[i].failed != NULL and has_failed(plan.op[i].failed):
                 bad |= 16
     return bad
 

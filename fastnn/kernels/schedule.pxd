@@ -71,7 +71,7 @@ cdef struct Run:
     int64_t drawn             # number of the epoch drawn last (of few rows: that comes first)
     uint64_t seed
     fnn_barrier barrier
-    int *bad                  # what each thread found not finite in its rows
+    int *bad                  # (2, threads): what each thread found not finite in its rows, phases of rows in turn
     void *own_loss            # Python functions without arguments, or NULL: what Own.judge, Own.penalize and Own.constrain do
     void *own_penalties
     void *own_constraints
@@ -128,6 +128,7 @@ cdef int set_stopping(Run *run, stopping) except -1
 cdef int set_reaching(Run *run, reaching) except -1
 cdef int decide(Run *run) noexcept nogil
 cdef void set_shares(Run *run, int phase, Py_ssize_t rows) noexcept nogil
+cdef int bad_of(const Run *run) noexcept nogil
 cdef void end_epoch(Run *run) noexcept nogil
 cdef bint starved(const Run *run) noexcept nogil
 cdef void draw_order(Run *run) noexcept nogil

@@ -153,13 +153,19 @@ cdef void end_epoch(Run *run) noexcept nogil:
         run.status = STATUS_REACHED
 
 
+cdef int bad_of(const Run *run) noexcept nogil:
+    """What all threads found not finite in the step that is done."""
+    cdef int thread, bad = 0
+    for thread in range(run.team):
+        bad |= run.bad[thread] | run.bad[run.threads + thread]
+    return bad
+
+
 cdef void account(Run *run) noexcept nogil:
     # the step that was just done
-    cdef int thread
     if run.next.epochs > 0:
         return
-    for thread in range(run.team):
-        run.bad_found |= run.bad[thread]
+    run.bad_found |= bad_of(run)
     if run.bad_found:
         run.status = STATUS_BAD_DATA
         return

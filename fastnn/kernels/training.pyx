@@ -134,7 +134,7 @@ cdef class Training:
         columns = network.objective.results * (2 if validation is not None else 1)
         self.state_array = np.zeros(network.objective.state + network.objective.results)
         self.log_array = np.zeros((min(max(epochs, 1), <Py_ssize_t>LOG_ROWS), columns))
-        self.bad = np.zeros(threads, np.intc)
+        self.bad = np.zeros(2 * threads, np.intc)
         self.processor = np.zeros(threads)
         if shuffle and rows > 1:
             self.order = Arena(rows * sizeof(int64_t) * (FNN_ORDERS if rows <= FNN_FEW_ROWS else 2))

@@ -8,12 +8,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Macros or functions, as the compiler likes. */
 #undef _tile_loadconfig
+#define _tile_loadconfig model_tile_loadconfig
 #undef _tile_release
+#define _tile_release model_tile_release
 #undef _tile_zero
+#define _tile_zero model_tile_zero
 #undef _tile_loadd
+#define _tile_loadd model_tile_loadd
 #undef _tile_stored
+#define _tile_stored model_tile_stored
 #undef _tile_dpbf16ps
+#define _tile_dpbf16ps model_tile_dpbf16ps
 
 typedef struct {
     int configured, rows[8], row_bytes[8];

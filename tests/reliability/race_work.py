@@ -1,12 +1,15 @@
 """What ThreadSanitizer watches (see races.py): every loop and barrier that several threads go through.
 
-    python race_work.py             # each kind of phase on teams, and eight Python threads at once
-    python race_work.py control     # two threads write the same array: this must be reported
+    python race_work.py                     # each kind of phase on teams, and eight Python threads at once
+    python race_work.py control-threads     # two threads write the same array: this must be reported
+    python race_work.py control-team        # a team reads what it writes: this too
+    python race_work.py control-barriers    # a short training, for builds where barriers order nothing
 
 Only that it runs is asserted here; what comes out, other tests hold to the bit.
 """
 
 import faulthandler
+import itertools
 import os
 import sys
 import tempfile
@@ -174,6 +177,28 @@ def loops():
         model.input_gradients(x)
 
 
+def raising():
+    """A function of one's own that raises, behind a normalization, while other threads go on."""
+    fastnn.set_num_threads(8)
+    x, y = rows()
+    for count in range(60):
+        calls = itertools.count()
+
+        def fail(z, calls=calls, count=count):
+            if next(calls) >= count % 7:
+                raise ZeroDivisionError
+            return np.tanh(z)
+
+        own = activations.Custom(fail, lambda z: 1 - np.tanh(z) ** 2)
+        model = network((40,), between=(layers.BatchNormalization, lambda own=own: layers.Activation(own)))
+        model.compile("sgd", "mse")
+        try:
+            model.fit(x, y, batch_size=ROWS, epochs=3, verbose=0)
+        except ZeroDivisionError:
+            continue
+        raise AssertionError("nothing was raised")
+
+
 def predictors():
     """Snapshots: threads that share rows, and the weights of one row."""
     fastnn.set_num_threads(2)
@@ -232,23 +257,37 @@ def eight_threads():
         fastnn.models.load_model(path).predict(x)
 
 
-def control():
+def racing_threads():
     """Two threads write the same array: no fault of ours, but one that must be seen."""
     x, w, out = rows()[0], np.ones((INPUTS, 40), "f4"), np.empty((ROWS, 40), "f4")
     errors = at_once([lambda: [k.dense_forward(x, w, out=out, num_threads=1) for _ in range(50)]] * 2)
     assert not errors, errors
 
 
+def racing_team():
+    """Threads of a team read rows that others write: the result overlaps the argument."""
+    both = np.zeros((2 * ROWS + 1, INPUTS), "f4")
+    k.dense_forward(both[:-1], np.eye(INPUTS, dtype="f4"), out=both[1:], num_threads=2)
+
+
+# What must be reported, the last one where barriers have been spoilt.
+CONTROLS = {
+    "control-threads": racing_threads,
+    "control-team": racing_team,
+    "control-barriers": lambda: train("rows and tiles"),
+}
+
+
 def main():
     """Run all that is asked for, saying what."""
     faulthandler.dump_traceback_later(int(os.environ.get("RACE_WORK_SECONDS", "600")), exit=True)
-    if sys.argv[1:] == ["control"]:
-        control()
+    if sys.argv[1:]:
+        CONTROLS[sys.argv[1]]()
         return
     for name in TRAININGS:
         print(name, flush=True)
         train(name)
-    for work in (loops, predictors, routines, many, eight_threads):
+    for work in (loops, raising, predictors, routines, many, eight_threads):
         print(work.__name__, flush=True)
         work()
     print(f"{len(TRAININGS)} trainings and the rest: done", flush=True)

@@ -1,4 +1,4 @@
-"""Special builds of fastnn, made from a copy of the tree: what sanitized.py and covered.py share."""
+"""Special builds of fastnn, from a copy of the tree: what sanitized.py, covered.py and races.py share."""
 
 import argparse
 import contextlib
@@ -13,11 +13,11 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 LEFT_OUT = shutil.ignore_patterns(".git", "build", "dist", "__pycache__", "*.so", "*.egg-info", ".*cache")
 
 
-def parser(description):
+def parser(description, epilog="All further arguments are pytest's; by default it runs all tests."):
     """Return a parser with what every program here takes; what it does not know is pytest's."""
     made = argparse.ArgumentParser(
         description=description,
-        epilog="All further arguments are pytest's; by default it runs all tests.",
+        epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--folder", type=Path, help="build there, and keep it for the next time")
