@@ -22,7 +22,7 @@ static const struct {
 static void amx_enter(void) { _tile_loadconfig(&amx_config); }
 static void amx_leave(void) { _tile_release(); }
 
-/* Rows < 16 of columns <= 16 pairs of an operand, in a block of zeros. */
+/* Rows <= 16 of columns <= 16 pairs of an operand, in a block of zeros. */
 INLINE void amx_copy(const fnn_pair *from, ptrdiff_t stride, size_t rows, size_t columns,
                      fnn_pair block[AMX_SIDE][AMX_SIDE])
 {
@@ -30,7 +30,7 @@ INLINE void amx_copy(const fnn_pair *from, ptrdiff_t stride, size_t rows, size_t
         v_store((float *)block[i], v_load_n((const float *)(from + (ptrdiff_t)i * stride), columns));
 }
 
-/* What a tile leaves to be done with its sums, a row at a time. What the tile registers have stored can be read only some 100 cycles
+/* What a block leaves to be done with its sums, a row at a time. What the tile registers have stored can be read only some 100 cycles
    later, so a block's sums are finished between the products of the next one. */
 typedef struct {
     const float *sum, *other;
@@ -86,6 +86,7 @@ INLINE void amx_step(int tall, int wide, const fnn_pair *const part[4], const pt
         if (wide)
             _tile_dpbf16ps(3, 5, 7);
     }
+    __asm__ volatile("" ::: "memory");
 }
 
 /* The sums of a block start from `init` in each row (NULL: from zero). */

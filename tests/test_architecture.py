@@ -333,6 +333,7 @@ def test_public_names_exist_and_are_documented(name):
         assert found.__doc__, name
 
 
+@needs_checkout
 def test_memory_is_allocated_in_one_place():
     """Kernels allocate nothing, and everything native comes out of Arena (memory.pyx)."""
     words = re.compile(r"\b(malloc|calloc|realloc|free|alloca|aligned_alloc|posix_memalign|PyMem_\w+)\s*\(")

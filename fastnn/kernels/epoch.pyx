@@ -145,21 +145,22 @@ cdef void tiles_share(Run *run, const Step *step, int phase, real *work, real *p
     cdef Py_ssize_t blocks = (step.rows + SUM_ROWS - 1) // SUM_ROWS if run.phase[phase] == PHASE_SUMS_TILES else 0, first, last
     cdef Py_ssize_t piece = <Py_ssize_t>TILES_A_LOOK if team == 1 else min(<Py_ssize_t>TILES_A_LOOK, 1 + run.plan.tiles // (PIECES * team))
     cdef fnn_share *jobs
-    cdef int other
+    cdef int other, owner
     cdef bint more
     fill_coefficients(step.h, &step.move, h)
     for other in range(team):
-        jobs = &run.share[phase * run.threads + (thread + other) % team]
+        owner = (thread + other) % team
+        jobs = &run.share[phase * run.threads + owner]
         while True:
             first = <Py_ssize_t>fnn_share_take(jobs, piece)
             if first >= <Py_ssize_t>jobs.end:
                 break
             more = first + piece < <Py_ssize_t>jobs.end
             last = min(first + piece, <Py_ssize_t>jobs.end)
-            # tiles that belong together are all of the piece that has the first of them
-            while first < last and continues(run.plan, first):
+            # of a share, tiles that belong together are all of the piece that has the first of them
+            while run.tile_bound[owner] < first < last and continues(run.plan, first):
                 first += 1
-            while first < last and last < run.plan.tiles and continues(run.plan, last):
+            while first < last < <Py_ssize_t>jobs.end and continues(run.plan, last):
                 last += 1
             tiles_pass(run.plan, run.space, &run.optimizer, &step.move, work, parameters, transposed, h, step.rows, blocks, first, last,
                        thread)

@@ -133,7 +133,8 @@ cdef void call_own(void *function, bint back, void *x, Py_ssize_t ldx, void *out
     except BaseException as error:
         with cython.critical_section(call):  # other threads of the same native call may be here
             fail(&call.failed)
-            call.error = error
+            if call.error is None:
+                call.error = error
         to[...] = NAN
 
 

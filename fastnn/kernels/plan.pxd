@@ -16,7 +16,7 @@ cdef enum:
     SUM_LANES = 16        # of a sum over row values
     FINISH_OPTIONS = 3
     SUM_ROWS = 256        # sums over rows are taken in blocks of so many
-    TILE_BLOCK = 48       # rows of a weight panel that one job of the tile phase handles: a multiple of every tile and vector
+    TILE_BLOCK = 48       # rows of a weight panel in one tile of the tile phase: a multiple of every register tile and vector
     COLUMN_ALIGN = 16
     MAX_PHASES = 256
     MAX_COUPLED = 14      # operations that couple a batch's rows: four phases each

@@ -14,8 +14,10 @@ from fastnn.kernels.plan cimport (
     OP_PENALTY,
     OP_PRELU,
     OP_SPLIT,
+    SUM_ROWS,
     SUM_SETS,
     TILE_BLOCK,
+    SUM_ROWS,
     Layer,
     Matrix,
     Node,
@@ -35,8 +37,6 @@ cdef enum:
     # Every strip reads all weights. Where they do not stay in the second-level cache, strips are as high as the widest layer's rows do.
     WEIGHTS_BYTES = 1 << 20
     WIDEST_BYTES = 768 << 10
-    # AMX multiplies faster than the third-level cache delivers; a multiple of all tiles' heights
-    REDUCED_STRIP_ROWS = 192
     MOMENTS = 6               # vectors of an OP_BATCH_NORM
 
 
@@ -57,7 +57,7 @@ cdef class Workspace:
                      Py_ssize_t blocks, const Optimizer *optimizer, bint slopes=False) except -1:
         """Sizes first, then one allocation: room for `rows` rows, `columns` values of `value_rows` rows, `blocks` partial gradients, and
         what `optimizer` needs (NULL: nothing is trained); with `slopes` also for gradients with respect to the rows."""
-        cdef Py_ssize_t i, at = 0, ld, capacity, deepest = 0, row_size = 0, itemsize = <Py_ssize_t>plan.kernels.itemsize
+        cdef Py_ssize_t i, at = 0, ld, strips, capacity, deepest = 0, row_size = 0, itemsize = <Py_ssize_t>plan.kernels.itemsize
         cdef Layer *layer
         cdef Op *op
         cdef Matrix x
@@ -132,10 +132,11 @@ cdef class Workspace:
             ld = leading_dimension(deepest, itemsize) * itemsize
             self.space.strip = max(self.space.strip, WIDEST_BYTES // ld // STRIP_ROWS * STRIP_ROWS)
         if self.plan.reduced != NULL:
-            # no short last strip, which would read all weights for a few rows
-            ld = max(self.space.strip, <Py_ssize_t>REDUCED_STRIP_ROWS)
-            ld = max(<Py_ssize_t>1, capacity // ld)
-            self.space.strip = ((capacity + ld - 1) // ld + STRIP_ROWS - 1) // STRIP_ROWS * STRIP_ROWS
+            # AMX multiplies faster than the third-level cache delivers the weights that each strip reads: what a thread takes of a
+            # batch is cut into as few strips as may be, of about equal height
+            ld = round_up((capacity + self.threads - 1) // self.threads, COLUMN_ALIGN)
+            strips = (ld + SUM_ROWS - 1) // SUM_ROWS
+            self.space.strip = round_up((ld + strips - 1) // strips, 2 * COLUMN_ALIGN)
         self.space.strip = min(self.space.strip, capacity)
         self.space.scratch = at
         self.space.scratch_size = round_up(max(

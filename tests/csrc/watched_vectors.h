@@ -3,6 +3,7 @@
    plain C in amx_model.h. */
 #ifndef WATCHED_VECTORS_H
 #define WATCHED_VECTORS_H
+#if defined(__x86_64__)
 #include <immintrin.h>
 #include <stddef.h>
 
@@ -39,4 +40,5 @@ void __tsan_write_range(void *address, size_t bytes);
 #define _mm512_maskz_loadu_pd(m, p) WATCHED_READ(p, 8 * WATCHED_BITS(m), (_mm512_maskz_loadu_pd)(m, p))
 #define _mm512_mask_storeu_ps(p, m, a) WATCHED_WRITE(p, 4 * WATCHED_BITS(m), (_mm512_mask_storeu_ps)(p, m, a))
 #define _mm512_mask_storeu_pd(p, m, a) WATCHED_WRITE(p, 8 * WATCHED_BITS(m), (_mm512_mask_storeu_pd)(p, m, a))
+#endif
 #endif

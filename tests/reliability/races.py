@@ -145,6 +145,8 @@ def main():
         folder = Path(temporary)
         wrapper = build(tree, asked.clang)
         unordered = build_unordered(tree, wrapper, folder)
+        if asked.build_only:
+            return False
         watched = Watched(build_python(folder, asked.clang), folder)
         code = "from fastnn.kernels import runtime; print(*runtime.instruction_sets())"
         sets = special.run(*watched.command, "-c", code, cwd=tree, env=watched.environment).split()

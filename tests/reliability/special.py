@@ -10,7 +10,9 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-LEFT_OUT = shutil.ignore_patterns(".git", "build", "dist", "__pycache__", "*.so", "*.egg-info", ".*cache")
+LEFT_OUT = shutil.ignore_patterns(
+    ".git", "build", "dist", "__pycache__", "*.so", "*.egg-info", ".*cache", ".hypothesis"
+)
 
 
 def parser(description, epilog="All further arguments are pytest's; by default it runs all tests."):
