@@ -3,6 +3,7 @@
 
     python tests/reliability/sanitized.py                   # everything; an hour and more
     python tests/reliability/sanitized.py tests/kernels     # what pytest is given
+    python tests/reliability/sanitized.py --quick           # the portable kernels, by a program in C
 
 builds a copy of the tree with gcc, with all assertions and with signed overflow that does not wrap, and runs
 pytest in it. Processes that tests start are watched too. The C kernels also run in a program of their own,
@@ -89,26 +90,49 @@ def try_checkers(tree, folder, env):
         sys.exit(f"the extensions are built without sanitizers: {flags}")
 
 
-def run_driver(tree, folder):
-    """Run all kernels in a program without Python, with the leak checker; end here if it reports anything."""
+def run_driver(tree, folder, objects=()):
+    """Run kernels in a program without Python, with the leak checker; end here if it reports anything.
+
+    All of them, if they have been compiled; else those in portable C.
+    """
     sys.path.insert(0, str(tree / "tests"))
     import c_kernels
 
-    flags = [flag for flag in c_kernels.FLAGS if flag not in ("-O2", "-DNDEBUG")]
-    objects = sorted(tree.glob("build/temp*/csrc/*.o"))
-    kernels = c_kernels.Kernels(c_kernels.MACHINES["x86-64"], folder, [*flags, *FLAGS], objects)
-    program = kernels.program("hashes")
     options = {
         "ASAN_OPTIONS": "detect_leaks=1",
         "UBSAN_OPTIONS": "halt_on_error=1:print_stacktrace=1",
     }
-    hashes = special.run(*program, env={**os.environ, **options})
+    env = {**os.environ, **options}
+    try_programs(folder, env)
+    flags = [flag for flag in c_kernels.FLAGS if flag not in ("-O2", "-DNDEBUG")]
+    machine = c_kernels.MACHINES["x86-64"]
+    if not objects:
+        machine = machine._replace(sets={"generic": []}, more={})
+    kernels = c_kernels.Kernels(machine, folder, [*flags, *FLAGS], objects)
+    hashes = special.run(*kernels.program("hashes"), env=env)
     print(f"the C driver: {len(hashes.splitlines())} hashes, no reports, no leaks", flush=True)
+
+
+def try_programs(folder, env):
+    """Programs that do what must be reported; end here if one of them gets through."""
+    for mistake in ("overflows(n)", "reads_behind(n)"):
+        source = folder / "mistake.c"
+        source.write_text(f"{MISTAKES}\nint main(int n, char **v) {{ (void)v; return {mistake} == 7; }}\n")
+        special.run(*special.compiler(), *FLAGS, "-w", source, "-o", folder / "mistake")
+        done = subprocess.run([folder / "mistake"], env=env, capture_output=True, text=True, check=False)
+        if not done.returncode or not ("runtime error" in done.stderr or "ERROR" in done.stderr):
+            sys.exit(f"{mistake} was not reported: {done.stderr}")
 
 
 def main():
     """Build, run, report; the exit status is 0 if there was nothing to report."""
-    options, arguments = special.parser(__doc__).parse_known_args()
+    parser = special.parser(__doc__)
+    parser.add_argument("--quick", action="store_true", help="a program in C, and no build")
+    options, arguments = parser.parse_known_args()
+    if options.quick:
+        with tempfile.TemporaryDirectory() as folder:
+            run_driver(special.ROOT, Path(folder))
+        return
     with special.copied_tree(options.folder) as tree, tempfile.TemporaryDirectory() as folder:
         said = Path(folder)
         special.build(tree, FASTNN_SANITIZE=SANITIZERS)
@@ -117,7 +141,7 @@ def main():
         watched = watching(said)
         try_checkers(tree, said, {**os.environ, **watched})
         if os.uname().machine == "x86_64":
-            run_driver(tree, said)
+            run_driver(tree, said, sorted(tree.glob("build/temp*/csrc/*.o")))
         status = special.pytest(tree, arguments, **watched)
         found = reports(said)
         print("\n".join(text[:4000] for text in found[:50]))
