@@ -310,7 +310,9 @@ cdef class Network:
         if precision is not None and precision != self.dtype and (precision != "bfloat16" or self.dtype != "float32"):
             raise ValueError(f"precision={precision!r} with dtype {self.dtype}: expected None, {self.dtype!r}, or 'bfloat16' with float32")
         if precision == "bfloat16" and self.plan.owns > 0:
-            raise NotImplementedError("precision='bfloat16' is not for networks with an activation of the user's own")
+            raise NotImplementedError(
+                "precision='bfloat16' is not for networks with an activation of the user's own: compile without precision, or "
+                "with one of fastnn's activations")
         cdef Optimizer made = make_optimizer(optimizer, hyper, self.itemsize)
         require_phases(&self.plan, &made)
         cdef Objective objective

@@ -1,6 +1,15 @@
 from fastnn.kernels.plan cimport Op
 from fastnn.kernels.runtime cimport real
 
+# of `failed`, which other threads may be setting
+cdef extern from *:
+    """
+    #define FASTNN_HAS_FAILED(flag) __atomic_load_n(flag, __ATOMIC_RELAXED)
+    #define FASTNN_FAIL(flag) __atomic_store_n(flag, 1, __ATOMIC_RELAXED)
+    """
+    int has_failed "FASTNN_HAS_FAILED"(const int *flag) noexcept nogil
+    void fail "FASTNN_FAIL"(int *flag) noexcept nogil
+
 
 cdef class OwnFunction:
     cdef object f

@@ -15,14 +15,6 @@ from libc.stdint cimport uint64_t
 from fastnn.kernels.plan cimport OP_OWN, Op
 from fastnn.kernels.runtime cimport float_flush, float_restore, real
 
-cdef extern from *:
-    """
-    #define FASTNN_HAS_FAILED(flag) __atomic_load_n(flag, __ATOMIC_RELAXED)
-    #define FASTNN_FAIL(flag) __atomic_store_n(flag, 1, __ATOMIC_RELAXED)
-    """
-    int has_failed "FASTNN_HAS_FAILED"(const int *flag) noexcept nogil
-    void fail "FASTNN_FAIL"(int *flag) noexcept nogil
-
 cnp.import_array()
 
 cdef uint64_t PYTHONS = float_flush()  # the floating-point state in which Python runs

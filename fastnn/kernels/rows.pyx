@@ -9,6 +9,7 @@ from fastnn.kernels.csrc cimport FNN_ACTIVATION_linear, fnn_kernels
 from fastnn.kernels.dense cimport layer_backward, layer_forward
 from fastnn.kernels.metrics cimport measure_rows
 from fastnn.kernels.operations cimport Draw, operation_backward, operation_forward
+from fastnn.kernels.own cimport has_failed
 from fastnn.kernels.plan cimport (
     ENDING_APART,
     ENDING_LOSS,
@@ -26,12 +27,6 @@ from fastnn.kernels.plan cimport (
 )
 from fastnn.kernels.reduced cimport reduced_backward, reduced_deltas, reduced_forward, reduced_gather, reduced_input
 from fastnn.kernels.runtime cimport real
-
-cdef extern from *:
-    """
-    #define FASTNN_HAS_FAILED(flag) __atomic_load_n(flag, __ATOMIC_RELAXED)
-    """
-    int has_failed "FASTNN_HAS_FAILED"(const int *flag) noexcept nogil  # another thread may be setting it (own.pyx)
 
 
 cdef int rows_pass(const Plan *plan, const Space *space, const Objective *objective, real *work, const real *weights,
